@@ -1,0 +1,93 @@
+"""All checks of the project, each timed, all of them run: format, lint, contracts, types, tests.
+
+Run by `scripts/check`. The tests come last, so that the last line about them is pytest's own.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE = ("wire", "native", "terminal_agent", "sync_server", "scripts", "tests")
+
+
+class Check(NamedTuple):
+    """One command of the suite. `fix` is what a person does when it fails."""
+
+    name: str
+    command: tuple[str, ...]
+    fix: str
+
+
+class Outcome(NamedTuple):
+    check: Check
+    passed: bool
+    took_s: float
+
+
+def checks(binaries: Path, quick: bool) -> list[Check]:
+    """The suite's commands in order; `binaries` is the environment's bin directory."""
+    tool = {name: str(binaries / name) for name in ("ruff", "lint-imports", "basedpyright")}
+    slow = ("-m", "not slow") if quick else ()
+    return [
+        Check("format", (tool["ruff"], "format", "--check", "."), "ruff format ."),
+        Check("lint", (tool["ruff"], "check", "."), "ruff check --fix ., then by hand"),
+        Check(
+            "contracts", (tool["lint-imports"],), "move what crosses a border; see pyproject.toml"
+        ),
+        Check("types", (tool["basedpyright"], "--warnings"), "add or correct the types"),
+        Check(
+            "tests",
+            (str(binaries / "python"), "-m", "pytest", *slow),
+            "pytest PATH -x runs the first that fails",
+        ),
+    ]
+
+
+def run(suite: Sequence[Check]) -> list[Outcome]:
+    """Runs every check, also after one that failed; their output goes where ours goes."""
+    outcomes: list[Outcome] = []
+    for check in suite:
+        print(f"── {check.name}: {' '.join([Path(check.command[0]).name, *check.command[1:]])}")
+        sys.stdout.flush()
+        began = time.monotonic()
+        try:
+            passed = subprocess.run(check.command, cwd=ROOT, check=False).returncode == 0
+        except OSError as error:
+            print(f"{check.name} could not be started: {error}")
+            passed = False
+        outcomes.append(Outcome(check, passed, time.monotonic() - began))
+    return outcomes
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """A line for each check: whether it passed, how long it took, and what to do if not."""
+    lines = [
+        f"  passed  {took_s:6.1f} s  {check.name}"
+        if passed
+        else f"  FAILED  {took_s:6.1f} s  {check.name}   → {check.fix}"
+        for check, passed, took_s in outcomes
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="scripts/check", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="leave out tests marked slow")
+    options = parser.parse_args(arguments)
+    binaries = Path(sys.executable).parent
+    # Tools that start their siblings (basedpyright its node) find those of this environment.
+    os.environ["PATH"] = f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"
+    outcomes = run(checks(binaries, options.quick))
+    print("──")
+    print(summary(outcomes))
+    return 0 if all(outcome.passed for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
