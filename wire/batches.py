@@ -50,7 +50,7 @@ class Ack(Struct, frozen=True):
 
 
 class Refusal(Struct, frozen=True):
-    """Why the office did not take something, and what to do. Every answer that is not 2xx is one."""
+    """Why the office did not take something, and what to do: every answer that is not 2xx."""
 
     code: str
     message: str

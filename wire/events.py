@@ -81,7 +81,7 @@ class RefusedVoucher(Struct, array_like=True, frozen=True):
 
 
 class IssuedVoucher(Struct, array_like=True, frozen=True):
-    """A voucher reserved for this sale's receipt. It counts as issued once its paper is confirmed."""
+    """A voucher reserved for this sale's receipt; issued once its paper is confirmed."""
 
     serial: Text
     campaign: Text
@@ -166,7 +166,7 @@ _decode = msgspec.msgpack.Decoder(Event).decode
 
 
 def encode_event(event: Event) -> bytes:
-    """The event's canonical bytes: what the journal keeps, the chain hashes and the wire carries."""
+    """The event's canonical bytes: what the journal keeps, the chain hashes, the wire carries."""
     return _encode(event)
 
 

@@ -27,7 +27,9 @@ def readable(kind: type[Struct]) -> type[Struct]:
                 default = msgspec.convert(default, readable(type(default)), from_attributes=True)
             fields.append((field.name, as_named, default))
         elif field.default_factory is not msgspec.NODEFAULT:
-            fields.append((field.name, as_named, msgspec.field(default_factory=field.default_factory)))
+            fields.append(
+                (field.name, as_named, msgspec.field(default_factory=field.default_factory))
+            )
         else:
             fields.append((field.name, as_named))
     tag = kind.__struct_config__.tag

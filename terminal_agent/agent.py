@@ -1,0 +1,335 @@
+"""The agent: the one place that knows everybody. It wires ports, lane, journal, spool and office.
+
+One thread runs the lane and takes what the others bring, in order, from a bounded queue. Scanner,
+spool, uploader, feed and counter have a thread each; none of them touches the lane.
+"""
+
+import gc
+import queue
+import random
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import structlog
+
+from terminal_agent import receipts
+from terminal_agent.board import Board, as_message
+from terminal_agent.clock import Clock, Now, ReplayClock, SystemClock, jump_ms
+from terminal_agent.config import Config
+from terminal_agent.counter import Client, Counter
+from terminal_agent.devices.printer import PrinterState
+from terminal_agent.devices.scanner import BadScan, Scan
+from terminal_agent.errors import CounterError, JournalError
+from terminal_agent.feed import Feed
+from terminal_agent.identity import Identity
+from terminal_agent.journal import Journal, Place, SoldReceipt
+from terminal_agent.keys import AskView, Discard, Key, Reprint, SetClock, Tender, decode_key
+from terminal_agent.known import Known
+from terminal_agent.lane import Answer, Draft, Lane, voucher_id
+from terminal_agent.messages import Message
+from terminal_agent.office import Office, open_client
+from terminal_agent.ports import Backoff, open_port
+from terminal_agent.scanning import ScannerLost, Scanning
+from terminal_agent.spool import NOT_NOW, Spool
+from terminal_agent.uploader import Uploader
+from terminal_agent.view import encode_view
+from wire.events import ClockJumped, DeviceFault, TillStarted
+
+INPUTS_MAX = 1_000
+"""Scans and keys that may wait for the lane; a device that brings more is held back."""
+THREAD_STOP_S_MAX = 5.0
+
+log = structlog.get_logger("till")
+
+
+@dataclass(frozen=True)
+class _KeyLine:
+    line: bytes
+    client: Client
+    at: float
+
+
+@dataclass(frozen=True)
+class _Joined:
+    client: Client
+
+
+@dataclass(frozen=True)
+class _Changed:
+    """Something beside the lane moved: the printer, a receipt, the office, the feed."""
+
+
+@dataclass(frozen=True)
+class _Stop:
+    pass
+
+
+_Input = Scan | BadScan | ScannerLost | _KeyLine | _Joined | _Changed | _Stop
+
+
+class Agent:
+    """One till. `run` returns after `stop`; raises `TillError` when it cannot start."""
+
+    def __init__(self, config: Config, identity: Identity) -> None:
+        self.config = config
+        self.clock: Clock = ReplayClock() if config.replay_clock else SystemClock()
+        self._before = self.clock.now()
+        self._inputs: queue.Queue[_Input] = queue.Queue(INPUTS_MAX)
+        self._identity = identity
+        self._known = Known(token=identity.token, verify=lambda *_: False)
+        self._moved = threading.Event()
+        self._printer_fault: PrinterState | None = None
+        self._journal = Journal(
+            config.journal_file, identity.till_id, identity.key.epoch, self._before.wall_ms
+        )
+        jitter = random.SystemRandom().random
+        self._clients = open_client(config), open_client(config)
+        office = Office(config.office_url, identity, self._clients[0])
+        self._uploader = Uploader(
+            self._journal,
+            office,
+            lambda: None if config.replay_clock else office.offset_ms,
+            jitter,
+            self._changed,
+        )
+        self._feed = Feed(
+            config.feed_dir,
+            identity,
+            Office(config.office_url, identity, self._clients[1]),
+            jitter,
+            self._learnt,
+        )
+        self._spool = Spool(
+            self._journal,
+            config.printer,
+            lambda: open_port(config.printer_port, config.printer),
+            Backoff(jitter),
+            self.clock,
+            self._changed,
+        )
+        self._scanning = Scanning(
+            config.scanner_port, config.scanner, Backoff(jitter), self._inputs.put
+        )
+        self._counter = Counter(
+            config.counter_socket,
+            lambda line, client: self._inputs.put(_KeyLine(line, client, time.monotonic())),
+            lambda client: self._inputs.put(_Joined(client)),
+        )
+        self._lane = Lane(config.rules, self._journal.redeemed())
+        self._board = Board(self._journal, self._lane, self._spool, self._uploader)
+
+    def stop(self) -> None:
+        """Asks `run` to end; may be called from a signal handler."""
+        try:
+            self._inputs.put_nowait(_Stop())
+        except queue.Full:
+            threading.Thread(target=self._inputs.put, args=(_Stop(),), daemon=True).start()
+
+    def run(self) -> None:
+        """Sells until stopped."""
+        self._feed.load()
+        now = self.clock.now()
+        self._journal.doubt_interrupted_jobs(now.wall_ms)
+        self._journal.record(TillStarted(version("klantreis"), "start"), now.wall_ms)
+        parts = {
+            "counter": self._counter,
+            "spool": self._spool,
+            "uploader": self._uploader,
+            "feed": self._feed,
+            "scanner": self._scanning,
+        }
+        threads = [
+            threading.Thread(target=part.run, name=name, daemon=True)
+            for name, part in parts.items()
+        ]
+        gc.freeze()  # what was loaded stays: the collector need not look at it at the lane
+        for thread in threads:
+            thread.start()
+        log.info("started", till=self._identity.till_id, epoch=self._journal.epoch)
+        try:
+            while not isinstance(taken := self._inputs.get(), _Stop):
+                self._take(taken)
+        finally:
+            for part in parts.values():
+                part.stop()
+            for thread in threads:
+                thread.join(THREAD_STOP_S_MAX)
+            for client in self._clients:
+                client.close()
+            self._journal.close()
+            log.info("stopped", till=self._identity.till_id)
+
+    def _changed(self) -> None:
+        # Called from the lane's own thread too, so it never waits: a full queue has other inputs,
+        # and the lane looks at the flag after each.
+        self._moved.set()
+        with suppress(queue.Full):
+            self._inputs.put_nowait(_Changed())
+
+    def _learnt(self, known: Known) -> None:
+        self._known = known
+        self._changed()
+
+    def _take(self, taken: _Input) -> None:
+        now = self.clock.now()
+        told = self._watch_clock(now)
+        match taken:
+            case Scan() | BadScan():
+                answer = self._lane.scanned(taken, self._known, now)
+                self._answer(answer, "scan", taken.at, told)
+            case _KeyLine():
+                self._key(taken, now, told)
+            case _Joined():
+                self._counter.tell(taken.client, encode_view(self._board.view("start")))
+            case ScannerLost():
+                self._board.scanner_problem = taken.problem
+                code = "recovered" if taken.problem is None else taken.problem.code
+                self._record(DeviceFault("scanner", code), now)
+                self._publish_change()
+            case _:
+                pass
+        if self._moved.is_set():
+            self._moved.clear()
+            self._watch_printer(now)
+            self._publish_change()
+
+    def _watch_clock(self, now: Now) -> tuple[Message, ...]:
+        before, self._before = self._before, now
+        jump = 0 if isinstance(self.clock, ReplayClock) else jump_ms(before, now)
+        if jump == 0:
+            return ()
+        log.warning("clock jumped", jump_ms=jump)
+        self._record(ClockJumped(jump), now)
+        return (
+            Message(
+                "clock_jumped",
+                f"The till's clock moved by {jump / 1000:+.0f} s.",
+                "Go on selling: sales keep their order. Have the clock checked if it comes back.",
+            ),
+        )
+
+    def _watch_printer(self, now: Now) -> None:
+        fault = self._spool.state if self._spool.state in NOT_NOW else None
+        if fault is not self._printer_fault:
+            self._printer_fault = fault
+            self._record(DeviceFault("printer", fault or "recovered"), now)
+
+    def _key(self, taken: _KeyLine, now: Now, told: tuple[Message, ...]) -> None:
+        try:
+            key = decode_key(taken.line)
+        except CounterError as error:
+            view = self._board.view("key", messages=(as_message(error),))
+            self._counter.tell(taken.client, encode_view(view))
+            return
+        match key:
+            case AskView():
+                since_us = _since_us(taken.at)
+                view = self._board.view("key", key.ref, since_us, told, whole=True)
+                self._counter.tell(taken.client, encode_view(view))
+                return
+            case SetClock():
+                answer = self._set_clock(key)
+            case Reprint() | Discard():
+                answer = self._receipt_key(key)
+            case Tender() if (refusal := self._no_space()) is not None:
+                answer = Answer((refusal,))
+            case _:
+                answer = self._lane.keyed(key, self._known, now)
+        self._answer(answer, "key", taken.at, told, key)
+
+    def _set_clock(self, key: SetClock) -> Answer:
+        if isinstance(self.clock, ReplayClock):
+            self.clock.set(key.at_ms)
+            return Answer()
+        message = Message(
+            "clock_not_settable",
+            "This till's clock is the machine's.",
+            'Only a till with clock = "replay" takes the time from the counter.',
+        )
+        return Answer((message,))
+
+    def _receipt_key(self, key: Reprint | Discard) -> Answer:
+        try:
+            found = self._spool.reprint() if isinstance(key, Reprint) else self._spool.discard()
+        except JournalError as error:
+            return Answer((as_message(error),))
+        self._board.refresh()
+        if found:
+            return Answer()
+        none = Message("no_receipt_waiting", "No receipt is waiting.", "Go on selling.")
+        return Answer((none,))
+
+    def _no_space(self) -> Message | None:
+        left_mb = self._journal.space_left_bytes() // 1_000_000
+        if left_mb >= self.config.disk_free_min_mb:
+            return None
+        return Message(
+            "disk_low",
+            f"The till cannot take this payment: its disk has {left_mb} MB left.",
+            f"Take no money. Free space on the disk of {self.config.data}, then pay again.",
+        )
+
+    def _answer(
+        self,
+        answer: Answer,
+        cause: str,
+        at: float,
+        told: tuple[Message, ...],
+        key: Key | None = None,
+    ) -> None:
+        answer_us = _since_us(at)
+        self._lane.answered(answer_us)
+        messages = (*told, *answer.messages)
+        commit_us: int | None = None
+        if answer.draft is not None:
+            began = time.monotonic()
+            failure = self._sell(answer.draft)
+            if failure is None:
+                commit_us = _since_us(began)
+                self._board.refresh()
+            else:
+                messages = (*messages, failure)
+        ref = None if key is None else key.ref
+        view = self._board.view(cause, ref, answer_us, messages, commit_us=commit_us)
+        self._counter.publish(encode_view(view))
+        if commit_us is not None:
+            self._spool.wake()
+            self._uploader.wake()
+
+    def _sell(self, draft: Draft) -> Message | None:
+        now_ms = self.clock.now().wall_ms
+
+        def make(place: Place) -> SoldReceipt:
+            sale, paper = receipts.compose(
+                draft, place, now_ms, self._known.offers, self._identity, self.config
+            )
+            redeemed = tuple((voucher_id(v), v.expires_at_ms) for v in draft.redeemed)
+            return SoldReceipt(sale, paper, redeemed)
+
+        try:
+            place, sale = self._journal.sell(make, now_ms)
+        except JournalError as error:
+            self._lane.not_committed()
+            log.error("sale not committed", code=error.code, message=error.message)
+            return as_message(error)
+        self._lane.committed(draft)
+        self._board.sold(place.epoch, place.seq, sale)
+        return None
+
+    def _record(self, body: ClockJumped | DeviceFault, now: Now) -> None:
+        try:
+            self._journal.record(body, now.wall_ms)
+        except JournalError as error:
+            log.error("event not recorded", code=error.code, message=error.message)
+
+    def _publish_change(self) -> None:
+        self._board.refresh()
+        self._uploader.wake()
+        self._counter.publish(encode_view(self._board.view("device")))
+
+
+def _since_us(mono_s: float) -> int:
+    return max(0, int((time.monotonic() - mono_s) * 1_000_000))

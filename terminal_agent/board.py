@@ -1,0 +1,129 @@
+"""The board: what the counter sees, put together from the lane and from what runs beside it.
+
+What costs a look into the journal is looked up when it changed, not when it is shown: a view is
+made for every scan.
+"""
+
+from terminal_agent.devices.printer import PrinterState
+from terminal_agent.errors import TillError
+from terminal_agent.journal import JobState, Journal
+from terminal_agent.lane import Lane
+from terminal_agent.messages import Message
+from terminal_agent.spool import Spool
+from terminal_agent.uploader import Link, Uploader
+from terminal_agent.view import LastSale, LineView, MemberView, OfficeView, View
+from wire.events import Sale
+from wire.identifiers import receipt_code
+
+ON_ITS_WAY = (JobState.WAITING, JobState.SENDING, JobState.MAYBE_PRINTED)
+
+_PRINTER_SAYS = {
+    PrinterState.PAPER_OUT: Message(
+        "paper_out", "The printer is out of paper.", "Put in a new roll; the receipts then follow."
+    ),
+    PrinterState.COVER_OPEN: Message(
+        "cover_open", "The printer's cover is open.", "Close it; the receipts then follow."
+    ),
+    PrinterState.OFFLINE: Message(
+        "printer_offline",
+        "The printer is off-line.",
+        "Look at its lights and its cutter, then switch it off and on.",
+    ),
+    PrinterState.PAPER_LOW: Message(
+        "paper_low", "The paper is nearly out.", "Have a new roll at hand."
+    ),
+}
+_UNCERTAIN = Message(
+    "receipt_uncertain",
+    "A receipt may not be on paper.",
+    "Look at the printer: key reprint when it is missing, discard when it is there.",
+)
+
+
+def as_message(error: TillError) -> Message:
+    """The error as the counter shows it."""
+    return Message(error.code, error.message, error.fix)
+
+
+class Board:
+    """Makes views. `refresh` after anything beside the lane moved."""
+
+    def __init__(self, journal: Journal, lane: Lane, spool: Spool, uploader: Uploader) -> None:
+        self._journal = journal
+        self._lane = lane
+        self._spool = spool
+        self._uploader = uploader
+        self._views = 0
+        self.scanner_problem: TillError | None = None
+        self.last_sale: LastSale | None = None
+        last = journal.last_sale()
+        if last is not None:
+            self.sold(last[0].epoch, last[0].seq, last[1])
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Looks up what the journal knows of receipts and of events not sent."""
+        self._unsent = self._journal.unsent_count()
+        self._on_its_way = self._journal.jobs_in(*ON_ITS_WAY)
+        self._uncertain = self._journal.jobs_in(JobState.MAYBE_PRINTED)
+
+    def sold(self, epoch: int, seq: int, sale: Sale) -> None:
+        """A sale was committed."""
+        code = receipt_code(self._journal.till_id, epoch, seq)
+        self.last_sale = LastSale(seq, epoch, code, sale.total_cents, sale.change_cents)
+
+    def view(
+        self,
+        cause: str,
+        ref: str | None = None,
+        answer_us: int = 0,
+        messages: tuple[Message, ...] = (),
+        *,
+        commit_us: int | None = None,
+        whole: bool = False,
+    ) -> View:
+        """The view of this moment; with `whole` it carries every line of the basket."""
+        self._views += 1
+        basket = self._lane.basket
+        items = [] if basket is None else basket.items
+        lines = tuple(
+            LineView(i.line.code, i.name, i.line.quantity, i.line.amount_cents, i.line.keyed)
+            for i in (items if whole else items[-1:])
+        )
+        return View(
+            n=self._views,
+            ref=ref,
+            cause=cause,
+            state=self._lane.state.value,
+            lines=len(items),
+            last_line=lines[-1] if lines else None,
+            total_cents=0 if basket is None else basket.total_cents,
+            paid_cents=0 if basket is None else basket.paid_cents,
+            due_cents=0 if basket is None else basket.due_cents,
+            member=self._member(),
+            vouchers=() if basket is None else tuple(v.serial for v in basket.vouchers),
+            messages=(*messages, *self._standing()),
+            last_sale=self.last_sale,
+            printer=self._spool.state.value,
+            receipts_waiting=self._on_its_way,
+            office=OfficeView(self._unsent, self._uploader.link.value),
+            answer_us=answer_us,
+            commit_us=commit_us,
+            basket=lines if whole else None,
+        )
+
+    def _member(self) -> MemberView | None:
+        link = None if self._lane.basket is None else self._lane.basket.link
+        return None if link is None else MemberView(link.how, link.member is not None, link.member)
+
+    def _standing(self) -> tuple[Message, ...]:
+        # What stays wrong until somebody mends it is in every view.
+        problems = (self.scanner_problem, self._spool.problem)
+        standing = [as_message(problem) for problem in problems if problem is not None]
+        if self._spool.state in _PRINTER_SAYS:
+            standing.append(_PRINTER_SAYS[self._spool.state])
+        if self._uncertain:
+            standing.append(_UNCERTAIN)
+        if self._uploader.link is Link.REFUSED and self._uploader.problem is not None:
+            standing.append(as_message(self._uploader.problem))
+        return tuple(standing)

@@ -1,0 +1,134 @@
+"""`klantreis-till`: what a technician types."""
+
+import fcntl
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import structlog
+import typer
+
+from terminal_agent.agent import Agent
+from terminal_agent.config import Config, load_config
+from terminal_agent.errors import TillError
+from terminal_agent.identity import ENROL_S_MAX, enrol, load_identity, save_identity
+from terminal_agent.office import open_client
+from terminal_agent.profiles import printer_names, scanner_names
+
+app = typer.Typer(
+    help="The till's agent: scanner, receipt printer, journal and the line to the office.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigFile = Annotated[
+    Path, typer.Option("--config", "-c", help="The till's configuration (TOML).")
+]
+
+
+@app.command("run")
+def run_till(config: ConfigFile) -> None:
+    """Sell: read the scanner, keep the journal, print receipts, upload."""
+    settings = load_config(config)
+    identity = load_identity(settings.key_file)
+    with _alone(settings):
+        agent = Agent(settings, identity)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: agent.stop())
+        agent.run()
+
+
+@app.command("enrol")
+def enrol_till(
+    config: ConfigFile,
+    code: Annotated[
+        str, typer.Option(help="The one-time code that klantreis-office till add printed.")
+    ],
+) -> None:
+    """Make this machine a till: exchange a one-time code for its key."""
+    settings = load_config(config)
+    with _alone(settings), open_client(settings) as client:
+
+        def post(url: str, body: bytes) -> httpx.Response:
+            json = {"Content-Type": "application/json"}
+            return client.post(url, content=body, headers=json, timeout=ENROL_S_MAX)
+
+        key = enrol(settings.office_url, code, post)
+        save_identity(settings.key_file, key)
+    typer.echo(f"Enrolled as till {key.till_id} of {key.store_name} ({key.store_id}).")
+    typer.echo(f"Its key is in {settings.key_file}. Next: klantreis-till run --config {config}")
+
+
+@app.command("check")
+def check_config_file(config: ConfigFile) -> None:
+    """Read the configuration and say what is wrong with it, or that nothing is."""
+    settings = load_config(config)
+    typer.echo(f"{settings.file} is fine.")
+    for name, profile in (("scanner", settings.scanner), ("printer", settings.printer)):
+        for warning in profile.warnings:
+            typer.echo(f"  {name}: {warning}")
+
+
+@app.command("profiles")
+def list_profiles() -> None:
+    """List the scanners and printers that have a profile."""
+    for title, names in (("Scanners", scanner_names()), ("Printers", printer_names())):
+        typer.echo(title)
+        for name in names:
+            typer.echo(f"  {name}")
+
+
+@contextmanager
+def _alone(config: Config) -> Iterator[None]:
+    """One agent a data directory."""
+    try:
+        config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(config.data / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise TillError(
+            "data_not_writable",
+            f"The till's data directory {config.data} cannot be written: {error.strerror}.",
+            "Check that the disk is mounted and writable, and that this user may write there.",
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise TillError(
+                "till_runs_already",
+                f"Another klantreis-till uses {config.data}.",
+                "Stop it first, or give this till a data directory of its own.",
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _set_up_logs() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )
+
+
+def main() -> None:
+    """Runs a command. Exit status 1 with message and fix when it cannot be done."""
+    _set_up_logs()
+    try:
+        app()
+    except TillError as error:
+        typer.echo(f"klantreis-till: {error.message}", err=True)
+        typer.echo(f"What to do: {error.fix}", err=True)
+        sys.exit(1)

@@ -1,0 +1,149 @@
+"""Who this till is: its key file, and how it gets one.
+
+The key file holds the till's private key and the deployment's identifier key, mode 0600. The
+identifier key is what protects card numbers, so it lives here and not beside the member index.
+"""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from msgspec import Struct
+
+from terminal_agent.errors import OfficeRefused, OfficeUnreachable, TillError
+from wire.batches import Refusal
+from wire.enrolment import Enrolment, EnrolmentRequest
+from wire.identifiers import identifier_token
+
+ENROL_S_MAX = 30.0
+ANSWER_BYTES_MAX = 64 * 1024
+
+
+class KeyFile(Struct, frozen=True):
+    """What the key file says, as JSON with bytes in base 64."""
+
+    till_id: str
+    store_id: str
+    store_name: str
+    epoch: int
+    office_url: str
+    private_key: bytes
+    identifier_key: bytes
+    office_public_key: bytes
+
+
+class Identity:
+    """A till's identity: signs, and turns identifiers into tokens."""
+
+    def __init__(self, key: KeyFile) -> None:
+        self.key = key
+        self.till_id = key.till_id
+        self._private = Ed25519PrivateKey.from_private_bytes(key.private_key)
+
+    def sign(self, message: bytes) -> bytes:
+        return self._private.sign(message)
+
+    def token(self, domain: str, identifier: str) -> bytes:
+        return identifier_token(self.key.identifier_key, domain, identifier)
+
+
+def verify(public_key: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether `signature` is `public_key`'s over `message` (Ed25519, RFC 8032)."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def load_identity(file: Path) -> Identity:
+    """The identity in `file`; raises `TillError` when there is none that may be used."""
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if mode & 0o077:
+            raise TillError(
+                "key_file_open",
+                f"{file} may be read by others (mode {mode:04o}).",
+                f"Run: chmod 600 {file}. If others had access, enrol the till again.",
+            )
+        return Identity(msgspec.json.decode(file.read_bytes(), type=KeyFile))
+    except FileNotFoundError as error:
+        raise TillError(
+            "not_enrolled",
+            f"This till is not enrolled: {file} is not there.",
+            'Get a code with "klantreis-office till add" and run "klantreis-till enrol".',
+        ) from error
+    except (OSError, msgspec.MsgspecError, ValueError) as error:
+        raise TillError(
+            "key_file_damaged",
+            f"{file} cannot be used: {error}",
+            'Enrol the till again with a new code: "klantreis-till enrol".',
+        ) from error
+
+
+def save_identity(file: Path, key: KeyFile) -> None:
+    """Writes the key file in one step, mode 0600, synced."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = file.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(msgspec.json.encode(key))
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file)
+    directory = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def enrol(office_url: str, code: str, post: Callable[[str, bytes], httpx.Response]) -> KeyFile:
+    """Exchanges a one-time code for this till's identity. The private key never leaves.
+
+    Raises `OfficeRefused` or `OfficeUnreachable`.
+    """
+    private = Ed25519PrivateKey.generate()
+    request = EnrolmentRequest(code.strip(), private.public_key().public_bytes_raw())
+    try:
+        answer = post(f"{office_url}/v1/enrol", msgspec.json.encode(request))
+        content = answer.content[:ANSWER_BYTES_MAX]
+    except httpx.HTTPError as error:
+        raise OfficeUnreachable(
+            "office_unreachable",
+            f"The office at {office_url} did not answer: {error}.",
+            "Check office.url, the network and that the office runs, then use the same code again.",
+        ) from error
+    if answer.status_code >= 300:
+        try:
+            refusal = msgspec.json.decode(content, type=Refusal)
+        except msgspec.MsgspecError as error:
+            raise _not_the_office(office_url, answer.status_code) from error
+        raise OfficeRefused(refusal.code, refusal.message, refusal.fix)
+    try:
+        enrolment = msgspec.json.decode(content, type=Enrolment)
+    except msgspec.MsgspecError as error:
+        raise _not_the_office(office_url, answer.status_code) from error
+    return KeyFile(
+        till_id=enrolment.till_id,
+        store_id=enrolment.store_id,
+        store_name=enrolment.store_name,
+        epoch=enrolment.epoch,
+        office_url=office_url,
+        private_key=private.private_bytes_raw(),
+        identifier_key=enrolment.identifier_key,
+        office_public_key=enrolment.office_public_key,
+    )
+
+
+def _not_the_office(url: str, status: int) -> OfficeUnreachable:
+    return OfficeUnreachable(
+        "office_rubbish",
+        f"What answers at {url} is not the office (status {status}).",
+        "Check office.url: a proxy or a sign-in page of the network may answer in its place.",
+    )

@@ -1,0 +1,181 @@
+"""The office as the till sees it: signed requests over one long-lived client, with deadlines.
+
+Every failure is sorted by what comes next: refused (the office answered and said no) or unreachable
+(no answer, or an answer that is not the office's). Nothing else comes out of here.
+"""
+
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import httpx
+import msgspec
+
+from terminal_agent.config import Config
+from terminal_agent.errors import OfficeRefused, OfficeUnreachable
+from terminal_agent.identity import Identity
+from wire.batches import BATCH_CONTENT_TYPE, Ack, Batch, Refusal, encode_batch
+from wire.feed import FEED_BYTES_MAX
+from wire.requests import SignedBy, signing_text, write_header
+
+CONNECT_S_MAX = 5.0
+ANSWER_S_MAX = 30.0
+ANSWER_BYTES_MAX = 1024 * 1024
+CLOCK_ERROR_MS_MIN = 60_000
+"""An offset learnt from a refusal that moves by this much is worth one more try."""
+
+
+class GapRefused(OfficeRefused):
+    """The office wants another sequence number first."""
+
+    expected_seq: int = 1
+
+
+class FeedPart(NamedTuple):
+    version: str
+    data: bytes
+
+
+def open_client(config: Config) -> httpx.Client:
+    """The client for `config`'s office: TLS verified, also against the shop's own CA."""
+    verify: ssl.SSLContext | bool = True
+    if config.office_ca_file is not None:
+        verify = ssl.create_default_context(cafile=str(config.office_ca_file))
+    return httpx.Client(
+        verify=verify,
+        timeout=httpx.Timeout(ANSWER_S_MAX, connect=CONNECT_S_MAX),
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+class Office:
+    """Signed requests to one office. One thread at a time."""
+
+    def __init__(self, url: str, identity: Identity, client: httpx.Client) -> None:
+        self.url = url
+        self._identity = identity
+        self._client = client
+        self.offset_ms: int | None = None
+        """Office's clock minus this machine's, as last measured; None before the first answer."""
+
+    def send(self, batch: Batch) -> Ack:
+        """The office's acknowledgement of `batch`. Raises `OfficeRefused`, `OfficeUnreachable`."""
+        _, _, content = self._request(
+            "POST", "/v1/events", encode_batch(batch), {"Content-Type": BATCH_CONTENT_TYPE}
+        )
+        try:
+            ack = msgspec.json.decode(content, type=Ack)
+        except msgspec.MsgspecError as error:
+            raise self._rubbish(200) from error
+        self._measure(ack.office_time_ms)
+        last = batch.first_seq + len(batch.events) - 1
+        if (ack.till_id, ack.epoch) != (batch.till_id, batch.epoch) or ack.watermark < last:
+            raise self._rubbish(200)
+        return ack
+
+    def feed(self, part: str, version: str | None) -> FeedPart | None:
+        """A part of the feed, None when `version` is still the office's."""
+        headers = {} if version is None else {"If-None-Match": version}
+        status, answered, content = self._request(
+            "GET", f"/v1/feed/{part}", b"", headers, FEED_BYTES_MAX
+        )
+        if status == httpx.codes.NOT_MODIFIED:
+            return None
+        return FeedPart(answered.get("ETag", ""), content)
+
+    def _request(
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        bytes_max: int = ANSWER_BYTES_MAX,
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        before = self.offset_ms
+        for attempt in (1, 2):
+            status, answered, content = self._once(method, target, body, headers, bytes_max)
+            if status < 300 or status == httpx.codes.NOT_MODIFIED:
+                return status, answered, content
+            refusal = self._refusal(status, content)
+            moved = abs((self.offset_ms or 0) - (before or 0)) >= CLOCK_ERROR_MS_MIN
+            if attempt == 1 and status == httpx.codes.UNAUTHORIZED and moved:
+                continue
+            raise refusal
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    def _once(
+        self, method: str, target: str, body: bytes, headers: Mapping[str, str], bytes_max: int
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        at_ms = time.time_ns() // 1_000_000 + (self.offset_ms or 0)
+        till_id = self._identity.till_id
+        signature = self._identity.sign(signing_text(till_id, at_ms, method, target, body))
+        signed = {"Authorization": write_header(SignedBy(till_id, at_ms, signature)), **headers}
+        with self._mapped():
+            request = self._client.build_request(
+                method, self.url + target, content=body, headers=signed
+            )
+            answer = self._client.send(request, stream=True)
+            try:
+                content = bytearray()
+                for chunk in answer.iter_bytes():
+                    content += chunk
+                    if len(content) > bytes_max:
+                        raise self._rubbish(answer.status_code)
+                return answer.status_code, answer.headers, bytes(content)
+            finally:
+                answer.close()
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise OfficeUnreachable(
+                "office_unreachable",
+                f"The office at {self.url} cannot be reached: {error or type(error).__name__}.",
+                "Go on selling: everything is kept here and sent when the office is back.",
+            ) from error
+
+    def _refusal(self, status: int, content: bytes) -> OfficeRefused | OfficeUnreachable:
+        try:
+            refusal = msgspec.json.decode(content, type=Refusal)
+        except msgspec.MsgspecError:
+            return self._rubbish(status)
+        self._measure(refusal.office_time_ms)
+        if refusal.code == "gap" and refusal.expected_seq is not None:
+            gap = GapRefused(refusal.code, refusal.message, refusal.fix)
+            gap.expected_seq = refusal.expected_seq
+            return gap
+        if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            return OfficeUnreachable(refusal.code, refusal.message, refusal.fix)
+        return OfficeRefused(refusal.code, refusal.message, refusal.fix)
+
+    def _measure(self, office_time_ms: int) -> None:
+        self.offset_ms = office_time_ms - time.time_ns() // 1_000_000
+
+    def _rubbish(self, status: int) -> OfficeUnreachable:
+        return OfficeUnreachable(
+            "office_rubbish",
+            f"What answers at {self.url} is not the office (status {status}).",
+            "Check office.url and the proxy between; nothing is lost, it is sent again later.",
+        )
+
+
+Jitter = Callable[[], float]
+"""A random number in [0, 1)."""
+
+RETRY_WAIT_S_MIN = 0.5
+RETRY_WAIT_S_MAX = 60.0
+
+
+def retry_wait_s(failures: int, jitter: Jitter) -> float:
+    """How long to wait after the `failures`-th failure in a row.
+
+    Exponential with full jitter, never under the minimum: tills that lost the office together do
+    not come back together.
+    """
+    most = min(RETRY_WAIT_S_MAX, RETRY_WAIT_S_MIN * 2 ** min(failures, 16))
+    return RETRY_WAIT_S_MIN + jitter() * (most - RETRY_WAIT_S_MIN)
