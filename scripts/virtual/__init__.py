@@ -1,0 +1,1 @@
+"""Hardware that is not there: scanner and printer on real ptys, and the cashier between them."""
