@@ -14,7 +14,7 @@ import termios
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -37,6 +37,7 @@ BITS_A_BYTE = 11
 WRITE_SLACK_S = 5.0
 TCP_PORT_DEFAULT = 9100
 
+_NO_LINE = ("/dev/pts/", "/dev/ttyACM")
 _GONE = {errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EIO}
 
 
@@ -62,25 +63,20 @@ class PortSettings:
     """No faster than this; None as fast as the device takes it."""
 
 
-def scanner_settings(profile: ScannerProfile) -> PortSettings:
-    """The port settings of a scanner."""
-    return PortSettings(
+def settings_of(profile: ScannerProfile | PrinterProfile, address: str) -> PortSettings:
+    """How to drive a device of this model at `address`.
+
+    A printer on a real serial line without flow control gets its bytes no faster than the line
+    carries them, so that its buffer keeps up; USB and ptys hold the sender back by themselves.
+    """
+    settings = PortSettings(
         profile.baudrate, profile.bytesize, profile.parity, profile.stopbits, profile.flow
     )
-
-
-def printer_settings(profile: PrinterProfile) -> PortSettings:
-    """The port settings of a printer: without flow control no faster than the line."""
-    pace = profile.baudrate / BITS_A_BYTE if profile.flow == "none" else None
-    return PortSettings(
-        profile.baudrate,
-        profile.bytesize,
-        profile.parity,
-        profile.stopbits,
-        profile.flow,
-        profile.chunk_bytes,
-        pace,
-    )
+    if isinstance(profile, ScannerProfile):
+        return settings
+    unpaced = profile.flow != "none" or os.path.realpath(address).startswith(_NO_LINE)
+    pace = None if unpaced else profile.baudrate / BITS_A_BYTE
+    return replace(settings, chunk_bytes=profile.chunk_bytes, pace_bytes_per_s=pace)
 
 
 def write_deadline_s(size_bytes: int, settings: PortSettings) -> float:
@@ -111,11 +107,13 @@ class Port(Protocol):
         ...
 
 
-def open_port(address: str, settings: PortSettings) -> Port:
+def open_port(address: str, settings: PortSettings | ScannerProfile | PrinterProfile) -> Port:
     """Opens a device path ("/dev/serial/by-id/…", a pty) or "tcp://host:9100".
 
     Raises `PortLost` with what to do when it is absent, busy, not permitted, or no port.
     """
+    if not isinstance(settings, PortSettings):
+        settings = settings_of(settings, address)
     if address.startswith("tcp://"):
         return _open_tcp(address, settings)
     return _open_serial(address, settings)
@@ -135,6 +133,7 @@ class Backoff:
     def __init__(self, jitter: Callable[[], float]) -> None:
         self._jitter = jitter
         self._failures = 0
+        self._wait_s = 0.0
         self._opened_at: float | None = None
 
     def opened(self, now: float) -> None:
@@ -148,7 +147,12 @@ class Backoff:
             self._failures = 0
         longest = min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** min(self._failures, 16))
         self._failures += 1
-        return longest * (0.5 + 0.5 * self._jitter())
+        self._wait_s = longest * (0.5 + 0.5 * self._jitter())
+        return self._wait_s
+
+    def wait_s(self) -> float:
+        """What the last failure said, in seconds."""
+        return self._wait_s
 
 
 def wait_to_reopen(
@@ -207,8 +211,8 @@ class _FdPort:
             sent = max(sent - left, 0)
             raise PortLost(
                 "stuck",
-                f"{self._address} takes no more data ({sent} of {len(data)} bytes went out)",
-                "look for paper, an open cover or an error light at the device; then try again",
+                f"{self._address} takes no more data; {sent} of {len(data)} bytes went out.",
+                "Look for paper, an open cover or an error light at the device, then try again.",
                 sent,
             ) from None
         except (OSError, ValueError) as error:
@@ -255,8 +259,8 @@ class _FdPort:
         why = getattr(error, "strerror", None) or "the other end hung up"
         return PortLost(
             "lost",
-            f"{self._address} is gone: {why}",
-            "check the cable and the power of the device; it is opened again by itself",
+            f"{self._address} is gone: {why}.",
+            "Check the cable and the power of the device. It is opened again by itself.",
             sent,
         )
 
@@ -327,17 +331,17 @@ def _open_tcp(address: str, settings: PortSettings) -> Port:
     if not host:
         raise PortLost(
             "bad_address",
-            f"{address} is no address of a printer",
-            'write it as "tcp://HOST:9100"',
+            f"{address} is no address of a printer.",
+            'Write it as "tcp://HOST:9100".',
         )
     try:
         connection = socket.create_connection((host, port), timeout=CONNECT_S_MAX)
     except OSError as error:
         raise PortLost(
             "unreachable",
-            f"nothing answers at {address}: {error.strerror or error}",
-            "check that the printer is on, its address and the network; many printers take only"
-            " one connection at a time",
+            f"Nothing answers at {address}: {error.strerror or error}.",
+            "Check that the printer is on, its address and the network. Many printers take only"
+            " one connection at a time.",
         ) from error
     connection.setblocking(False)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -350,23 +354,23 @@ def _not_opened(address: str, error: Exception) -> PortLost:
     if number in _GONE:
         return PortLost(
             "absent",
-            f"{address} is not there",
-            "plug the device in, or set the right path in the configuration (ls /dev/serial/by-id)",
+            f"{address} is not there.",
+            "Plug the device in, or set the right path in the configuration (ls /dev/serial/by-id).",
         )
     if number in (errno.EACCES, errno.EPERM):
         return PortLost(
             "not_permitted",
-            f"this user may not open {address}",
-            "add the user to the group dialout (sudo usermod -aG dialout USER), then log in again",
+            f"This user may not open {address}.",
+            "Add the user to the group dialout (sudo usermod -aG dialout USER), then log in again.",
         )
     if number in (errno.EBUSY, errno.EAGAIN):
         return PortLost(
             "busy",
-            f"another program uses {address}",
-            f"end it (fuser {address} tells which), or give this till another port",
+            f"Another program uses {address}.",
+            f"End it (fuser {address} tells which), or give this till another port.",
         )
     return PortLost(
         "not_a_port",
-        f"{address} is no serial port: {error}",
-        "set the path of a serial port in the configuration (ls /dev/serial/by-id)",
+        f"{address} is no serial port: {error}.",
+        "Set the path of a serial port in the configuration (ls /dev/serial/by-id).",
     )

@@ -1,8 +1,9 @@
 """The printer's answers: which state it is in. Bytes in, state out; no port, no clock.
 
-Two kinds of answers share the line: the answer to DLE EOT n, one byte `0xx1xx10`, and automatic
-status (ASB), four bytes `0xx1xx00 0xx0xxxx 0xx0xxxx 0xx0xxxx` that come unasked. They are told
-apart by these bit patterns (Epson ESC/POS Application Programming Guide, DLE EOT and GS a).
+Three kinds of answers share the line: to DLE EOT n, one byte `0xx1xx10`; automatic status (ASB),
+four bytes `0xx1xx00 0xx0xxxx 0xx0xxxx 0xx0xxxx` that come unasked; and to GS r n, one byte
+`0xx0xxxx`, in turn after what was printed. They are told apart by these bit patterns (Epson ESC/POS
+Application Programming Guide, DLE EOT, GS a and GS r).
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ CONFIRM = b"\x1dr\x01"
 """GS r 1: unlike DLE EOT it is answered in turn, after everything before it was printed."""
 CONFIRM_ANSWERS = frozenset({0x00, 0x03, 0x0C, 0x0F})
 """Paper fine, near its end, out: a byte `0000ppnn` (Epson ESC/POS command reference, GS r)."""
+CONFIRM = b"\x1dr\x01"
+"""GS r 1: unlike DLE EOT it waits its turn, so its answer confirms what was sent before it."""
 ASK_MODEL = b"\x1dIC"
 """GS I 67: the model's name, `_` name NUL, without printing."""
 
@@ -66,6 +69,8 @@ class StatusReader:
         """The name the printer gave (GS I 67), when it was asked and answered."""
         self.drawer_signal: bool | None = None
         """The drawer's pin as the printer sees it (EOT 1, bit 2); its polarity is the drawer's."""
+        self.confirmations = 0
+        """Answers to GS r: each says that what was sent before it has been carried out."""
         self.noise_bytes = 0
         """Bytes that belong to no answer."""
 
@@ -76,6 +81,11 @@ class StatusReader:
         self._asked = True
         self._round.clear()
         return QUERY
+
+    @property
+    def answered(self) -> bool:
+        """Whether the last round has been answered in full (or by an automatic status)."""
+        return not self._awaited
 
     def receive(self, data: bytes) -> None:
         """Takes what the printer sent, cut anywhere."""
