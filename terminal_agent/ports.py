@@ -51,7 +51,7 @@ class PortLost(TillError):
 
 @dataclass(frozen=True, slots=True)
 class PortSettings:
-    """How to drive a port. A TCP port uses the last two alone."""
+    """How to drive a port. TCP uses `chunk_bytes` and `pace_bytes_per_s` alone."""
 
     baudrate: int = 9600
     bytesize: int = 8
@@ -59,24 +59,33 @@ class PortSettings:
     stopbits: int = 1
     flow: Flow = "none"
     chunk_bytes: int = 256
-    pace_bytes_per_s: float | None = None
-    """No faster than this; None as fast as the device takes it."""
+    pace_line: bool = False
+    """On a real serial line send no faster than it carries, so that the device's buffer keeps up.
 
-
-def settings_of(profile: ScannerProfile | PrinterProfile, address: str) -> PortSettings:
-    """How to drive a device of this model at `address`.
-
-    A printer on a real serial line without flow control gets its bytes no faster than the line
-    carries them, so that its buffer keeps up; USB and ptys hold the sender back by themselves.
+    USB, ptys and TCP hold the sender back by themselves.
     """
-    settings = PortSettings(
+    pace_bytes_per_s: float | None = None
+    """Send no faster than this, whatever the port."""
+
+
+def scanner_settings(profile: ScannerProfile) -> PortSettings:
+    """How to drive a scanner of this model."""
+    return PortSettings(
         profile.baudrate, profile.bytesize, profile.parity, profile.stopbits, profile.flow
     )
-    if isinstance(profile, ScannerProfile):
-        return settings
-    unpaced = profile.flow != "none" or os.path.realpath(address).startswith(_NO_LINE)
-    pace = None if unpaced else profile.baudrate / BITS_A_BYTE
-    return replace(settings, chunk_bytes=profile.chunk_bytes, pace_bytes_per_s=pace)
+
+
+def printer_settings(profile: PrinterProfile) -> PortSettings:
+    """How to drive a printer of this model."""
+    return PortSettings(
+        profile.baudrate,
+        profile.bytesize,
+        profile.parity,
+        profile.stopbits,
+        profile.flow,
+        chunk_bytes=profile.chunk_bytes,
+        pace_line=profile.flow == "none",
+    )
 
 
 def write_deadline_s(size_bytes: int, settings: PortSettings) -> float:
@@ -107,13 +116,11 @@ class Port(Protocol):
         ...
 
 
-def open_port(address: str, settings: PortSettings | ScannerProfile | PrinterProfile) -> Port:
+def open_port(address: str, settings: PortSettings) -> Port:
     """Opens a device path ("/dev/serial/by-id/…", a pty) or "tcp://host:9100".
 
     Raises `PortLost` with what to do when it is absent, busy, not permitted, or no port.
     """
-    if not isinstance(settings, PortSettings):
-        settings = settings_of(settings, address)
     if address.startswith("tcp://"):
         return _open_tcp(address, settings)
     return _open_serial(address, settings)
@@ -304,6 +311,8 @@ class _TcpPort(_FdPort):
 
 
 def _open_serial(address: str, settings: PortSettings) -> Port:
+    if settings.pace_line and not os.path.realpath(address).startswith(_NO_LINE):
+        settings = replace(settings, pace_bytes_per_s=settings.baudrate / BITS_A_BYTE)
     line: Any = serial.Serial()
     line.port = address
     line.baudrate = settings.baudrate
@@ -355,7 +364,7 @@ def _not_opened(address: str, error: Exception) -> PortLost:
         return PortLost(
             "absent",
             f"{address} is not there.",
-            "Plug the device in, or set the right path in the configuration (ls /dev/serial/by-id).",
+            "Plug the device in, or set its path in the configuration (ls /dev/serial/by-id).",
         )
     if number in (errno.EACCES, errno.EPERM):
         return PortLost(

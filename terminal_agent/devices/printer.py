@@ -17,11 +17,9 @@ XOFF = 0x13
 ASB_BYTES = 4
 MODEL_BYTES_MAX = 80
 CONFIRM = b"\x1dr\x01"
-"""GS r 1: unlike DLE EOT it is answered in turn, after everything before it was printed."""
+"""GS r 1: unlike DLE EOT it waits its turn, so its answer confirms what was sent before it."""
 CONFIRM_ANSWERS = frozenset({0x00, 0x03, 0x0C, 0x0F})
 """Paper fine, near its end, out: a byte `0000ppnn` (Epson ESC/POS command reference, GS r)."""
-CONFIRM = b"\x1dr\x01"
-"""GS r 1: unlike DLE EOT it waits its turn, so its answer confirms what was sent before it."""
 ASK_MODEL = b"\x1dIC"
 """GS I 67: the model's name, `_` name NUL, without printing."""
 
@@ -63,14 +61,12 @@ class StatusReader:
         self._name: bytearray | None = None
         self.answers = 0
         """Answers to DLE EOT so far, three to a round."""
-        self.confirmations = 0
-        """Answers to `CONFIRM` so far."""
         self.model: str | None = None
         """The name the printer gave (GS I 67), when it was asked and answered."""
         self.drawer_signal: bool | None = None
         """The drawer's pin as the printer sees it (EOT 1, bit 2); its polarity is the drawer's."""
         self.confirmations = 0
-        """Answers to GS r: each says that what was sent before it has been carried out."""
+        """Answers to `CONFIRM`: each says that what was sent before it has been carried out."""
         self.noise_bytes = 0
         """Bytes that belong to no answer."""
 
@@ -85,7 +81,7 @@ class StatusReader:
     @property
     def answered(self) -> bool:
         """Whether the last round has been answered in full (or by an automatic status)."""
-        return not self._awaited
+        return not self._asked
 
     def receive(self, data: bytes) -> None:
         """Takes what the printer sent, cut anywhere."""
