@@ -53,7 +53,9 @@ def _readable_type(kind: Any) -> Any:
     if origin is tuple:
         return tuple[_readable_type(get_args(kind)[0]), ...]
     if origin in (Union, types.UnionType):
-        return Union[tuple(_readable_type(arm) for arm in get_args(kind))]  # noqa: UP007
+        arms: Any = tuple(_readable_type(arm) for arm in get_args(kind))
+        union: Any = Union[arms]  # noqa: UP007
+        return union
     return kind
 
 
