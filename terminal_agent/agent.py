@@ -31,7 +31,7 @@ from terminal_agent.known import Known
 from terminal_agent.lane import Answer, Draft, Lane, voucher_id
 from terminal_agent.messages import Message
 from terminal_agent.office import Office, open_client
-from terminal_agent.ports import Backoff, open_port
+from terminal_agent.ports import Backoff, open_port, printer_settings
 from terminal_agent.scanning import ScannerLost, Scanning
 from terminal_agent.spool import NOT_NOW, Spool
 from terminal_agent.uploader import Uploader
@@ -105,7 +105,7 @@ class Agent:
         self._spool = Spool(
             self._journal,
             config.printer,
-            lambda: open_port(config.printer_port, config.printer),
+            lambda: open_port(config.printer_port, printer_settings(config.printer)),
             Backoff(jitter),
             self.clock,
             self._changed,

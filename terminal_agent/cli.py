@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -40,8 +40,12 @@ def run_till(config: ConfigFile) -> None:
     identity = load_identity(settings.key_file)
     with _alone(settings):
         agent = Agent(settings, identity)
+
+        def stop(_number: int, _frame: object) -> None:
+            agent.stop()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: agent.stop())
+            signal.signal(number, stop)
         agent.run()
 
 
@@ -86,7 +90,7 @@ def list_profiles() -> None:
 
 
 @contextmanager
-def _alone(config: Config) -> Iterator[None]:
+def _alone(config: Config) -> Generator[None]:
     """One agent a data directory."""
     try:
         config.data.mkdir(parents=True, exist_ok=True, mode=0o700)

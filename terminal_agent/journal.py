@@ -8,7 +8,7 @@ its place in the sequence, its hash, its receipt and the vouchers it took are on
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -153,6 +153,8 @@ class Journal:
                 )
         self.till_id = till_id
         self.epoch = epoch if newest is None else max(epoch, newest.epoch)
+        self._seq: int
+        self._hash: bytes
         self._seq, self._hash = self._head(self._write)
 
     def _head(self, connection: Connection) -> tuple[int, bytes]:
@@ -162,10 +164,12 @@ class Journal:
             .order_by(_EVENT.c.seq.desc())
             .limit(1)
         ).first()
-        return (0, genesis(self.till_id, self.epoch)) if last is None else (last.seq, last.hash)
+        if last is None:
+            return 0, genesis(self.till_id, self.epoch)
+        return int(last.seq), bytes(last.hash)
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
+    def _transaction(self) -> Generator[Connection]:
         connection = self._write
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
@@ -218,7 +222,7 @@ class Journal:
         return Place(self.till_id, self.epoch, self._seq)
 
     @contextmanager
-    def _journalled(self) -> Iterator[Connection]:
+    def _journalled(self) -> Generator[Connection]:
         # The head in memory moves with the transaction, and back with it.
         head = self._seq, self._hash
         try:

@@ -179,6 +179,8 @@ class Lane:
     def _take(
         self, taken: _Input, known: Known, now: Now, at: float, text: str, how: str = "card"
     ) -> Answer:
+        if isinstance(taken, UnknownScan) and taken.text in known.products:
+            taken = ProductScan(taken.text, gtin=False)
         following = NEXT[self.state].get(type(taken))
         if following is None:
             return Answer((messages.NO_BASKET,))
@@ -190,9 +192,11 @@ class Lane:
                 self._price_cents = taken.cents
                 return Answer()
             case BadScan():
-                return self._failed(messages.bad_scan(taken.code, taken.shown))
+                return self._failed(
+                    messages.not_used(taken.code, taken.message, taken.fix, taken.shown)
+                )
             case UnknownScan():
-                return self._failed(messages.bad_scan(taken.reason, taken.shown))
+                return self._failed(Message(taken.reason, taken.message, taken.fix))
             case ReceiptScan():
                 return self._failed(messages.RECEIPT_SCANNED)
             case ProductScan():

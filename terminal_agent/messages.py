@@ -91,6 +91,6 @@ def no_price(name: str) -> Message:
     )
 
 
-def bad_scan(code: str, shown: str) -> Message:
-    what = f' ("{shown}")' if shown else ""
-    return Message(code, f"The scan could not be used{what}.", "Scan again, or type the number.")
+def not_used(code: str, what: str, fix: str, shown: str) -> Message:
+    """A scan that did nothing: what it was, and the start of it as it was read."""
+    return Message(code, f'{what} (read: "{shown}")' if shown else what, fix)

@@ -6,8 +6,9 @@ Every failure is sorted by what comes next: refused (the office answered and sai
 
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import NamedTuple
 
 import httpx
@@ -82,7 +83,7 @@ class Office:
         status, answered, content = self._request(
             "GET", f"/v1/feed/{part}", b"", headers, FEED_BYTES_MAX
         )
-        if status == httpx.codes.NOT_MODIFIED:
+        if status == HTTPStatus.NOT_MODIFIED:
             return None
         return FeedPart(answered.get("ETag", ""), content)
 
@@ -97,11 +98,11 @@ class Office:
         before = self.offset_ms
         for attempt in (1, 2):
             status, answered, content = self._once(method, target, body, headers, bytes_max)
-            if status < 300 or status == httpx.codes.NOT_MODIFIED:
+            if status < 300 or status == HTTPStatus.NOT_MODIFIED:
                 return status, answered, content
             refusal = self._refusal(status, content)
             moved = abs((self.offset_ms or 0) - (before or 0)) >= CLOCK_ERROR_MS_MIN
-            if attempt == 1 and status == httpx.codes.UNAUTHORIZED and moved:
+            if attempt == 1 and status == HTTPStatus.UNAUTHORIZED and moved:
                 continue
             raise refusal
         raise AssertionError("unreachable")  # pragma: no cover
@@ -129,7 +130,7 @@ class Office:
                 answer.close()
 
     @contextmanager
-    def _mapped(self) -> Iterator[None]:
+    def _mapped(self) -> Generator[None]:
         try:
             yield
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -149,7 +150,7 @@ class Office:
             gap = GapRefused(refusal.code, refusal.message, refusal.fix)
             gap.expected_seq = refusal.expected_seq
             return gap
-        if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return OfficeUnreachable(refusal.code, refusal.message, refusal.fix)
         return OfficeRefused(refusal.code, refusal.message, refusal.fix)
 

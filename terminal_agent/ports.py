@@ -26,7 +26,7 @@ from terminal_agent.profiles import Flow, Parity, PrinterProfile, ScannerProfile
 
 READ_BYTES_MAX = 4096
 CONNECT_S_MAX = 3.0
-DRAIN_POLL_S = 0.002
+DRAIN_POLL_MS = 2
 PATH_POLL_S = 0.25
 RETRY_FIRST_S = 0.25
 RETRY_MAX_S = 10.0
@@ -36,6 +36,8 @@ BITS_A_BYTE = 11
 """On a serial line: start, eight data, parity, stop."""
 WRITE_SLACK_S = 5.0
 TCP_PORT_DEFAULT = 9100
+SIOCOUTQNSD = 0x894B
+"""Linux, linux/sockios.h: bytes in a socket's queue that have not been sent at all."""
 
 _NO_LINE = ("/dev/pts/", "/dev/ttyACM")
 _GONE = {errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.EIO}
@@ -94,7 +96,7 @@ def write_deadline_s(size_bytes: int, settings: PortSettings) -> float:
 
 
 class Port(Protocol):
-    """An open port. One owner; only `close` may come from another thread."""
+    """An open port. One owner: not for two threads."""
 
     def read(self, wait_s: float) -> bytes:
         """What came within `wait_s` seconds, at once when something is there; empty when not.
@@ -140,7 +142,6 @@ class Backoff:
     def __init__(self, jitter: Callable[[], float]) -> None:
         self._jitter = jitter
         self._failures = 0
-        self._wait_s = 0.0
         self._opened_at: float | None = None
 
     def opened(self, now: float) -> None:
@@ -154,12 +155,7 @@ class Backoff:
             self._failures = 0
         longest = min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** min(self._failures, 16))
         self._failures += 1
-        self._wait_s = longest * (0.5 + 0.5 * self._jitter())
-        return self._wait_s
-
-    def wait_s(self) -> float:
-        """What the last failure said, in seconds."""
-        return self._wait_s
+        return longest * (0.5 + 0.5 * self._jitter())
 
 
 def wait_to_reopen(
@@ -208,14 +204,13 @@ class _FdPort:
 
     def write(self, data: bytes, deadline_s: float) -> int:
         end = time.monotonic() + deadline_s
-        sent = 0
+        taken = 0
         try:
-            while sent < len(data):
-                sent += self._write_chunk(data[sent : sent + self._settings.chunk_bytes], end)
+            while taken < len(data):
+                taken += self._write_chunk(data[taken : taken + self._settings.chunk_bytes], end)
             self._drain(end)
         except TimeoutError:
-            left = self._drop_unsent()
-            sent = max(sent - left, 0)
+            sent = max(taken - self._drop_unsent(), 0)
             raise PortLost(
                 "stuck",
                 f"{self._address} takes no more data; {sent} of {len(data)} bytes went out.",
@@ -223,8 +218,8 @@ class _FdPort:
                 sent,
             ) from None
         except (OSError, ValueError) as error:
-            raise self._lost(error, sent) from error
-        return sent
+            raise self._lost(error, max(taken - self._drop_unsent(), 0)) from error
+        return taken
 
     def close(self) -> None:
         raise NotImplementedError
@@ -246,21 +241,26 @@ class _FdPort:
         return count
 
     def _drain(self, end: float) -> None:
-        while self._unsent_bytes():
+        # Taken by the kernel is not taken by the device: wait until its queue is empty.
+        watch = select.poll()
+        watch.register(self._fd, 0)  # errors and hang-ups are always told
+        while self._ioctl_count(termios.TIOCOUTQ):
             if time.monotonic() >= end:
                 raise TimeoutError
-            time.sleep(DRAIN_POLL_S)
+            if watch.poll(DRAIN_POLL_MS):
+                raise OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
 
-    def _unsent_bytes(self) -> int:
-        # TIOCOUTQ: what the kernel still holds. Ptys and some drivers do not count.
+    def _ioctl_count(self, request: int) -> int:
+        # Not every driver counts; ptys always say 0.
         try:
-            answer = fcntl.ioctl(self._fd, termios.TIOCOUTQ, struct.pack("i", 0))
-        except OSError:
+            answer = fcntl.ioctl(self._fd, request, struct.pack("i", 0))
+        except (OSError, ValueError):
             return 0
         return int(struct.unpack("i", answer)[0])
 
     def _drop_unsent(self) -> int:
-        return self._unsent_bytes()
+        """Makes sure that what has not left never will; returns how many bytes that were."""
+        raise NotImplementedError
 
     def _lost(self, error: OSError | ValueError | None, sent: int = 0) -> PortLost:
         why = getattr(error, "strerror", None) or "the other end hung up"
@@ -283,10 +283,11 @@ class _SerialPort(_FdPort):
             fcntl.ioctl(self._fd, termios.TIOCNXCL)
         with suppress(OSError, ValueError, termios.error, serial.SerialException):
             self._line.close()
+        self._fd = -1
 
     def _drop_unsent(self) -> int:
-        left = self._unsent_bytes()
-        with suppress(termios.error, OSError):
+        left = self._ioctl_count(termios.TIOCOUTQ)
+        with suppress(OSError, ValueError, termios.error):
             termios.tcflush(self._fd, termios.TCOFLUSH)
         return left
 
@@ -299,11 +300,12 @@ class _TcpPort(_FdPort):
     def close(self) -> None:
         with suppress(OSError):
             self._connection.close()
+        self._fd = -1
 
     def _drop_unsent(self) -> int:
-        # Linger 0: closing drops what the printer has not taken, instead of printing it later.
-        left = self._unsent_bytes()
-        with suppress(OSError):
+        # Not yet acknowledged may still be on paper: only what never left the machine counts.
+        left = self._ioctl_count(SIOCOUTQNSD)
+        with suppress(OSError):  # closing resets the connection and drops the queue
             self._connection.setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )

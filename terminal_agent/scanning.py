@@ -11,7 +11,14 @@ from dataclasses import dataclass
 import structlog
 
 from terminal_agent.devices.scanner import BadScan, Scan, Scanner
-from terminal_agent.ports import Backoff, Port, PortLost, open_port
+from terminal_agent.ports import (
+    Backoff,
+    Port,
+    PortLost,
+    open_port,
+    scanner_settings,
+    wait_to_reopen,
+)
 from terminal_agent.profiles import ScannerProfile
 
 READ_S_MAX = 0.5
@@ -52,7 +59,7 @@ class Scanning:
         """Reads until stopped. No failure ends it."""
         while not self._stopped.is_set():
             try:
-                port = open_port(self._address, self._profile)
+                port = open_port(self._address, scanner_settings(self._profile))
             except PortLost as lost:
                 self._lost(lost)
                 continue
@@ -72,7 +79,8 @@ class Scanning:
             self._was_lost = True
             log.warning("scanner lost", message=lost.message)
             self._bring(ScannerLost(lost))
-        self._stopped.wait(self._backoff.lost(time.monotonic()))
+        wait_s = self._backoff.failed(time.monotonic())
+        wait_to_reopen(self._address, wait_s, self._stopped.wait)
 
     def _read(self, port: Port) -> None:
         scanner = Scanner(self._profile)

@@ -12,24 +12,19 @@ from dataclasses import dataclass
 import structlog
 
 from terminal_agent.clock import Clock
-from terminal_agent.devices.printer import QUERY, PrinterState, StatusReader
+from terminal_agent.devices.printer import CONFIRM, PrinterState, StatusReader
 from terminal_agent.errors import JournalError
 from terminal_agent.journal import Job, JobState, Journal
-from terminal_agent.ports import Backoff, Port, PortLost
+from terminal_agent.ports import Backoff, Port, PortLost, printer_settings, write_deadline_s
 from terminal_agent.profiles import PrinterProfile
 from wire.events import VoucherState
 
 STATUS_POLL_S = 2.0
 STATUS_ANSWER_S_MAX = 0.5
 STATUS_READ_S = 0.05
-JOB_WRITE_S_MAX = 30.0
 CONFIRM_S_MAX = 15.0
 """How long a receipt may take to come out before its printing counts as uncertain."""
 JOURNAL_RETRY_S = 5.0
-
-CONFIRM_QUERY = b"\x1dr\x01"
-"""GS r 1, transmit status: unlike DLE EOT it is answered in turn, after what was printed before it
-(Epson ESC/POS command reference, GS r)."""
 
 REPRINT_HEADING = b"\x1b@\x1ba\x01*** REPRINT ***\n\x1ba\x00"
 
@@ -58,6 +53,8 @@ class Spool:
         self.state = PrinterState.ABSENT
         self.problem: PortLost | None = None
         self._port: Port | None = None
+        self._settings = printer_settings(self.profile)
+        self._retry_s = 0.0
         self._wake = threading.Event()
         self._stopping = False
         self._reader = StatusReader()
@@ -88,7 +85,7 @@ class Spool:
         """Looks after the printer and prints one receipt; returns how long to rest."""
         port = self._port or self._open()
         if port is None:
-            return self.backoff.wait_s()
+            return self._retry_s
         try:
             job = self.journal.next_job()
             if job is None or not self._mute:
@@ -98,13 +95,13 @@ class Spool:
             self._print(port, job)
         except PortLost as lost:
             self._lost(lost)
+            return self._retry_s
         return 0.0
 
     def _open(self) -> Port | None:
         try:
             self._port = self.open_port()
         except PortLost as lost:
-            self.backoff.failed(self.clock.now().mono_s)
             self._lost(lost)
             return None
         self.backoff.opened(self.clock.now().mono_s)
@@ -117,24 +114,19 @@ class Spool:
     def _ask_status(self, port: Port) -> None:
         if self.profile.status == "none":
             return
-        port.write(QUERY, STATUS_ANSWER_S_MAX)
+        port.write(self._reader.ask(), STATUS_ANSWER_S_MAX)
         deadline = self.clock.now().mono_s + STATUS_ANSWER_S_MAX
-        before = self._reader.answers
-        while self._reader.answers - before < len(QUERY) // 3:
-            if self.clock.now().mono_s > deadline:
-                break
+        while not self._reader.answered and self.clock.now().mono_s < deadline:
             self._reader.receive(port.read(STATUS_READ_S))
-        self._mute = self._reader.answers == before
-        if self._mute:
-            self._reader = StatusReader()  # it says nothing any more: what it said is stale
-        self._now(self._reader.state())
+        self._mute = not self._reader.answered
+        self._now(PrinterState.UNKNOWN if self._mute else self._reader.state())
 
     def _print(self, port: Port, waiting: Job) -> None:
         job = self._move(waiting, JobState.SENDING, None)
         if job is None:
             return  # it was given up in the meantime
         try:
-            port.write(job.data, JOB_WRITE_S_MAX)
+            port.write(job.data, write_deadline_s(len(job.data), self._settings))
         except PortLost as lost:
             if lost.sent == 0:
                 self._move(job, JobState.WAITING, None)
@@ -153,7 +145,7 @@ class Spool:
             # vouchers as maybe printed.
             self._move(job, JobState.PRINTED, VoucherState.MAYBE_PRINTED)
             return
-        port.write(CONFIRM_QUERY, STATUS_ANSWER_S_MAX)
+        port.write(CONFIRM, STATUS_ANSWER_S_MAX)
         deadline = self.clock.now().mono_s + CONFIRM_S_MAX
         confirmed = self._reader.confirmations
         while self._reader.confirmations == confirmed and self.clock.now().mono_s < deadline:
@@ -194,6 +186,7 @@ class Spool:
 
     def _lost(self, lost: PortLost) -> None:
         self._let_go()
+        self._retry_s = self.backoff.failed(self.clock.now().mono_s)
         self.problem = lost
         self._now(PrinterState.ABSENT)
 
