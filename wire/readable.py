@@ -6,7 +6,7 @@ batch makes no claim about the chain: the office encodes its events canonically 
 
 import types
 from functools import cache
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
@@ -56,7 +56,7 @@ def _readable_type(kind: Any) -> Any:
         arms: Any = tuple(_readable_type(arm) for arm in get_args(kind))
         union: Any = Union[arms]  # noqa: UP007
         return union
-    return kind
+    return cast("Any", kind)
 
 
 ReadableEvent = readable(events.Event)

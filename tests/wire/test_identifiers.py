@@ -104,11 +104,14 @@ def test_a_header_of_another_scheme_is_none(value: str):
 
 
 def test_every_part_of_a_request_is_signed():
-    parts = ("till-1", 1000, "POST", "/v1/events?x=1", b"body")
-    changes = ("till-2", 1001, "GET", "/v1/events?x=2", b"bodY")
-    texts = {signing_text(*parts)}
-    for i, change in enumerate(changes):
-        texts.add(signing_text(*parts[:i], change, *parts[i + 1 :]))  # pyright: ignore[reportArgumentType]
+    texts = {
+        signing_text("till-1", 1000, "POST", "/v1/events?x=1", b"body"),
+        signing_text("till-2", 1000, "POST", "/v1/events?x=1", b"body"),
+        signing_text("till-1", 1001, "POST", "/v1/events?x=1", b"body"),
+        signing_text("till-1", 1000, "GET", "/v1/events?x=1", b"body"),
+        signing_text("till-1", 1000, "POST", "/v1/events?x=2", b"body"),
+        signing_text("till-1", 1000, "POST", "/v1/events?x=1", b"bodY"),
+    }
     assert len(texts) == 6
 
 
