@@ -1,0 +1,33 @@
+"""The matcher: finds the member behind an identifier in a mapped, read-only file.
+
+The office builds the file with `build`, the tills open it with `MemberIndex.open`. What the file
+looks like: docs/member-index.md; why: docs/decisions/0003-member-index.md.
+"""
+
+from native.matcher.errors import EntryRefused, IndexRefused
+from native.matcher.schemes import MEMBER_MAX, Candidate, Scheme
+
+try:
+    from native.matcher.build import BuildReport, NumberColumn, build
+    from native.matcher.lookup import MemberIndex
+except ModuleNotFoundError as error:
+    if error.name not in ("native.matcher.fill", "native.matcher.lookup"):
+        raise
+    raise ImportError(
+        "the compiled matcher is not here: klantreis was not installed, or without a C compiler."
+        " Install a C compiler (gcc or clang) and the Python headers, then install klantreis again"
+        " (pip install .).",
+        name=error.name,
+    ) from error
+
+__all__ = [
+    "MEMBER_MAX",
+    "BuildReport",
+    "Candidate",
+    "EntryRefused",
+    "IndexRefused",
+    "MemberIndex",
+    "NumberColumn",
+    "Scheme",
+    "build",
+]

@@ -1,0 +1,228 @@
+/* Filling a table: entries are sorted by page (two passes, so that writes stay near), and each
+ * page is filled on its own. A key goes into the emptier of its two lines; when both are full,
+ * keys are moved at random to their other line; what still finds no place spills.
+ *
+ * Every page is looked up again before it counts as filled: a key that does not come back alone
+ * shares its remainder with another key there, and both spill. */
+#ifndef MATCHER_FILL_H
+#define MATCHER_FILL_H
+
+#include <stdlib.h>
+
+#include "table.h"
+
+#define MOVES_MAX 500
+#define STRIPE_PAGES_BITS 6
+#define PAGE_ENTRIES_MAX 4096
+
+enum fill_result {
+    FILLED = 0,
+    FILL_NO_MEMORY = -1,
+    FILL_SPILLS_TOO_MUCH = -2,
+    FILL_CONTRADICTION = -3, /* one key with two different members */
+};
+
+typedef struct {
+    uint64_t hash;
+    uint32_t stored;
+    uint16_t confirm;
+    uint16_t zero;
+} fill_entry;
+
+enum { UNPLACED = 0, TO_SPILL = 1, TO_DROP = 2 };
+
+typedef struct {
+    uint32_t pages;
+    uint32_t *lines;       /* pages * PAGE_WORDS, zeroed */
+    uint16_t *confirm;     /* pages * PAGE_SLOTS, zeroed; or NULL */
+    uint32_t *filter;      /* filter_blocks * 2, zeroed; or NULL */
+    uint32_t filter_blocks;
+    fill_entry *spill;
+    size_t spilled, spill_max;
+    size_t doubles; /* entries given more than once with the same member */
+} filling;
+
+static inline uint32_t next_random(uint32_t *state) {
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    return *state;
+}
+
+/* Puts the entries of one page into its lines. */
+static void fill_page(const fill_entry *entries, uint32_t n, uint8_t *fate, uint32_t pages,
+                      uint16_t slots[PAGE_LINES][LINE_SLOTS], uint8_t *load) {
+    uint32_t random = 0x9E3779B9u;
+    memset(load, 0, PAGE_LINES);
+    for (uint32_t i = 0; i < n; i++) {
+        if (fate[i] != UNPLACED) continue;
+        place p = place_of(entries[i].hash, pages);
+        uint32_t line = load[p.line_b] < load[p.line_a] ? p.line_b : p.line_a;
+        uint32_t homeless = i;
+        for (int moves = 0; load[line] == LINE_SLOTS; moves++) {
+            if (moves == MOVES_MAX) {
+                fate[homeless] = TO_SPILL;
+                break;
+            }
+            uint16_t *slot = &slots[line][next_random(&random) % LINE_SLOTS];
+            const uint32_t evicted = *slot;
+            *slot = (uint16_t)homeless;
+            homeless = evicted;
+            p = place_of(entries[homeless].hash, pages);
+            line = line == p.line_a ? p.line_b : p.line_a;
+        }
+        if (fate[homeless] == UNPLACED) slots[line][load[line]++] = (uint16_t)homeless;
+    }
+}
+
+static void write_page(const fill_entry *entries, uint16_t slots[PAGE_LINES][LINE_SLOTS],
+                       const uint8_t *load, uint32_t *words, uint16_t *confirm) {
+    memset(words, 0, PAGE_BYTES);
+    if (confirm) memset(confirm, 0, PAGE_SLOTS * sizeof *confirm);
+    for (uint32_t line = 0; line < PAGE_LINES; line++)
+        for (uint32_t i = 0; i < load[line]; i++) {
+            const fill_entry *e = entries + slots[line][i];
+            words[line * LINE_WORDS + i] = (uint32_t)e->hash;
+            words[line * LINE_WORDS + LINE_SLOTS + i] = e->stored;
+            if (confirm) confirm[line * LINE_SLOTS + i] = e->confirm;
+        }
+}
+
+static inline int answers(const uint32_t *words, const place *p) {
+    const uint32_t *a = words + p->line_a * LINE_WORDS, *b = words + p->line_b * LINE_WORDS;
+    int count = 0;
+    for (int i = 0; i < LINE_SLOTS; i++) {
+        count += (a[i] == p->remainder) & (a[LINE_SLOTS + i] != STORED_NOTHING);
+        count += (b[i] == p->remainder) & (b[LINE_SLOTS + i] != STORED_NOTHING);
+    }
+    return count;
+}
+
+/* Settles the fate of all entries that share entry `i`'s remainder: doubles of one key leave one,
+ * different keys all spill. */
+static int settle_remainder(const fill_entry *entries, uint32_t n, uint32_t i, uint8_t *fate, size_t *doubles) {
+    int different = 0;
+    for (uint32_t j = 0; j < n; j++) {
+        if (j == i || (uint32_t)entries[j].hash != (uint32_t)entries[i].hash || fate[j] == TO_DROP) continue;
+        if (entries[j].hash != entries[i].hash) {
+            different = 1;
+            fate[j] = TO_SPILL;
+        } else if (entries[j].stored != entries[i].stored) {
+            return FILL_CONTRADICTION;
+        } else {
+            fate[j] = TO_DROP;
+            ++*doubles;
+        }
+    }
+    if (different) fate[i] = TO_SPILL;
+    return FILLED;
+}
+
+static int fill_page_proved(const fill_entry *entries, uint32_t n, uint32_t page, filling *f) {
+    uint16_t slots[PAGE_LINES][LINE_SLOTS];
+    uint8_t load[PAGE_LINES], fate[PAGE_ENTRIES_MAX];
+    uint32_t *words = f->lines + (size_t)page * PAGE_WORDS;
+    uint16_t *confirm = f->confirm ? f->confirm + (size_t)page * PAGE_SLOTS : NULL;
+    int settled;
+    memset(fate, UNPLACED, n);
+    do {
+        settled = 1;
+        fill_page(entries, n, fate, f->pages, slots, load);
+        write_page(entries, slots, load, words, confirm);
+        for (uint32_t i = 0; i < n; i++) {
+            if (fate[i] == TO_DROP) continue;
+            const place p = place_of(entries[i].hash, f->pages);
+            if (answers(words, &p) == (fate[i] == UNPLACED)) continue;
+            if (settle_remainder(entries, n, i, fate, &f->doubles) != FILLED) return FILL_CONTRADICTION;
+            settled = 0;
+            break;
+        }
+    } while (!settled);
+    for (uint32_t i = 0; i < n; i++) {
+        if (fate[i] != TO_SPILL) continue;
+        if (f->spilled == f->spill_max) return FILL_SPILLS_TOO_MUCH;
+        f->spill[f->spilled++] = entries[i];
+    }
+    return FILLED;
+}
+
+static int by_hash(const void *left, const void *right) {
+    const uint64_t a = ((const fill_entry *)left)->hash, b = ((const fill_entry *)right)->hash;
+    return (a > b) - (a < b);
+}
+
+/* Orders the spill for searching; doubles may have met only here. */
+static int fill_spill(filling *f) {
+    size_t kept = 0;
+    qsort(f->spill, f->spilled, sizeof *f->spill, by_hash);
+    for (size_t i = 0; i < f->spilled; i++) {
+        if (kept && f->spill[kept - 1].hash == f->spill[i].hash) {
+            if (f->spill[kept - 1].stored != f->spill[i].stored) return FILL_CONTRADICTION;
+            f->doubles++;
+            continue;
+        }
+        f->spill[kept++] = f->spill[i];
+    }
+    f->spilled = kept;
+    return FILLED;
+}
+
+static void fill_filter(const fill_entry *entries, size_t n, filling *f) {
+    for (size_t i = 0; i < n; i++) {
+        uint32_t low, high, *block = f->filter + (size_t)filter_block(entries[i].hash, f->filter_blocks) * 2;
+        filter_bits(entries[i].hash, &low, &high);
+        block[0] |= low;
+        block[1] |= high;
+    }
+}
+
+static inline uint32_t page_of(uint64_t hash, uint32_t pages) {
+    return (uint32_t)(((hash >> 32) * pages) >> 32);
+}
+
+/* Sorts a stripe's entries from `from` to `to` by page, and fills its pages. */
+static int fill_stripe(const fill_entry *from, fill_entry *to, size_t n, uint32_t stripe, filling *f) {
+    enum { STRIPE_PAGES = 1 << STRIPE_PAGES_BITS };
+    size_t next[STRIPE_PAGES], start[STRIPE_PAGES + 1] = {0};
+    const uint32_t first = stripe << STRIPE_PAGES_BITS;
+    for (size_t i = 0; i < n; i++) start[page_of(from[i].hash, f->pages) - first + 1]++;
+    for (int p = 0; p < STRIPE_PAGES; p++) {
+        start[p + 1] += start[p];
+        next[p] = start[p];
+    }
+    for (size_t i = 0; i < n; i++) to[next[page_of(from[i].hash, f->pages) - first]++] = from[i];
+    if (f->filter) fill_filter(to, n, f);
+    for (uint32_t p = 0; p < STRIPE_PAGES && first + p < f->pages; p++) {
+        const size_t count = start[p + 1] - start[p];
+        if (count > PAGE_ENTRIES_MAX) return FILL_SPILLS_TOO_MUCH;
+        const int result = fill_page_proved(to + start[p], (uint32_t)count, first + p, f);
+        if (result != FILLED) return result;
+    }
+    return FILLED;
+}
+
+/* Fills the table. `entries` and `scratch` have room for n entries each; the order of `entries` is
+ * lost, also when it fails. */
+static int fill_table(fill_entry *entries, fill_entry *scratch, size_t n, filling *f) {
+    const uint32_t stripes = ((f->pages - 1) >> STRIPE_PAGES_BITS) + 1;
+    size_t *start = calloc((size_t)stripes + 1, sizeof *start), *next = malloc(stripes * sizeof *next);
+    int result = start && next ? FILLED : FILL_NO_MEMORY;
+    if (result == FILLED) {
+        for (size_t i = 0; i < n; i++) start[(page_of(entries[i].hash, f->pages) >> STRIPE_PAGES_BITS) + 1]++;
+        for (uint32_t s = 0; s < stripes; s++) {
+            start[s + 1] += start[s];
+            next[s] = start[s];
+        }
+        for (size_t i = 0; i < n; i++)
+            scratch[next[page_of(entries[i].hash, f->pages) >> STRIPE_PAGES_BITS]++] = entries[i];
+        for (uint32_t s = 0; s < stripes && result == FILLED; s++)
+            result = fill_stripe(scratch + start[s], entries + start[s], start[s + 1] - start[s], s, f);
+        if (result == FILLED) result = fill_spill(f);
+        else memcpy(entries, scratch, n * sizeof *entries); /* whole again, for another try */
+    }
+    free(start);
+    free(next);
+    return result;
+}
+
+#endif

@@ -1,0 +1,142 @@
+/* Numbers of 1 to 19 digits, leading zeros kept, as one u64 key each: all numbers of length 1
+ * first, then all of length 2, and so on. The map is injective: 10^19 + (10^19 - 1) / 9 < 2^64. */
+#ifndef MATCHER_NUMBERS_H
+#define MATCHER_NUMBERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define NUMBER_DIGITS_MAX 19
+
+enum check_kind { CHECK_NONE = 0, CHECK_GS1 = 1, CHECK_LUHN = 2 };
+
+/* 10^20 and 10^21 are taken modulo 2^64: sums of digits times powers stay exact modulo 2^64, and
+ * every number that is looked up in the end fits. */
+static const uint64_t POWER_OF_TEN[22] = {
+    UINT64_C(1), UINT64_C(10), UINT64_C(100), UINT64_C(1000), UINT64_C(10000), UINT64_C(100000),
+    UINT64_C(1000000), UINT64_C(10000000), UINT64_C(100000000), UINT64_C(1000000000),
+    UINT64_C(10000000000), UINT64_C(100000000000), UINT64_C(1000000000000),
+    UINT64_C(10000000000000), UINT64_C(100000000000000), UINT64_C(1000000000000000),
+    UINT64_C(10000000000000000), UINT64_C(100000000000000000), UINT64_C(1000000000000000000),
+    UINT64_C(10000000000000000000), UINT64_C(7766279631452241920), UINT64_C(3875820019684212736),
+};
+
+/* How many numbers are shorter than `length` digits. */
+static const uint64_t FIRST_KEY[NUMBER_DIGITS_MAX + 2] = {
+    UINT64_C(0), UINT64_C(0), UINT64_C(10), UINT64_C(110), UINT64_C(1110), UINT64_C(11110),
+    UINT64_C(111110), UINT64_C(1111110), UINT64_C(11111110), UINT64_C(111111110),
+    UINT64_C(1111111110), UINT64_C(11111111110), UINT64_C(111111111110), UINT64_C(1111111111110),
+    UINT64_C(11111111111110), UINT64_C(111111111111110), UINT64_C(1111111111111110),
+    UINT64_C(11111111111111110), UINT64_C(111111111111111110), UINT64_C(1111111111111111110),
+    UINT64_MAX,
+};
+
+/* What a digit adds to the check sum, by [check][parity of its place from the right][digit]. */
+static const uint8_t CHECK_SHARE[3][2][10] = {
+    {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
+    {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {0, 3, 6, 9, 2, 5, 8, 1, 4, 7}},
+    {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {0, 2, 4, 6, 8, 1, 3, 5, 7, 9}},
+};
+
+/* The digit that adds that share: the inverse of CHECK_SHARE. */
+static const uint8_t CHECK_DIGIT[3][2][10] = {
+    {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
+    {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {0, 7, 4, 1, 8, 5, 2, 9, 6, 3}},
+    {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {0, 5, 1, 6, 2, 7, 3, 8, 4, 9}},
+};
+
+static inline uint64_t eight_bytes(const char *text) {
+    uint64_t word;
+    memcpy(&word, text, 8);
+    return word;
+}
+
+/* Zero when each of the eight bytes is an ASCII digit. */
+static inline uint64_t not_eight_digits(uint64_t word) {
+    const uint64_t high = UINT64_C(0xF0F0F0F0F0F0F0F0), threes = UINT64_C(0x3030303030303030);
+    return ((word & high) ^ threes) | (((word + UINT64_C(0x0606060606060606)) & high) ^ threes);
+}
+
+/* The value of eight ASCII digits, first digit in the lowest byte: pairs, then fours, then all. */
+static inline uint64_t eight_digits(uint64_t word) {
+    const uint64_t fours = UINT64_C(0x000000FF000000FF);
+    word -= UINT64_C(0x3030303030303030);
+    word = word * 10 + (word >> 8);
+    return ((word & fours) * (100 + (UINT64_C(1000000) << 32)) +
+            ((word >> 16) & fours) * (1 + (UINT64_C(10000) << 32))) >> 32;
+}
+
+/* The key of a number of `length` ASCII digits; false when it is not one. */
+static inline int number_key(const char *text, size_t length, uint64_t *key) {
+    uint64_t value = 0;
+    size_t i = 0;
+    if (length == 0 || length > NUMBER_DIGITS_MAX) return 0;
+    if (length >= 8) {
+        uint64_t word = eight_bytes(text);
+        if (not_eight_digits(word)) return 0;
+        value = eight_digits(word);
+        i = 8;
+        if (length >= 16) {
+            word = eight_bytes(text + 8);
+            if (not_eight_digits(word)) return 0;
+            value = value * 100000000u + eight_digits(word);
+            i = 16;
+        } else if (length > 8) {
+            /* the last eight digits overlap the first ones: zeros stand in for those read twice */
+            const unsigned twice = (unsigned)(16 - length) * 8;
+            const uint64_t mask = (UINT64_C(1) << twice) - 1;
+            word = eight_bytes(text + length - 8);
+            if (not_eight_digits(word)) return 0;
+            word = (word & ~mask) | (UINT64_C(0x3030303030303030) & mask);
+            *key = FIRST_KEY[length] + value * POWER_OF_TEN[length - 8] + eight_digits(word);
+            return 1;
+        }
+    }
+    for (; i < length; i++) {
+        const uint8_t digit = (uint8_t)(text[i] - '0');
+        if (digit > 9) return 0;
+        value = value * 10 + digit;
+    }
+    *key = FIRST_KEY[length] + value;
+    return 1;
+}
+
+/* Writes the digits of a key's number (no end mark) and returns how many. */
+static inline int number_text(uint64_t key, char *text) {
+    int length = 1;
+    while (key >= FIRST_KEY[length + 1] && length < NUMBER_DIGITS_MAX) length++;
+    uint64_t value = key - FIRST_KEY[length];
+    for (int i = length - 1; i >= 0; i--) {
+        text[i] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    return length;
+}
+
+/* Check shares of four digits at once: places 0 to 3 from the right, value 0 to 9999. */
+typedef struct {
+    uint8_t share[2][10000];
+} check_table;
+
+static inline void check_table_fill(check_table *table) {
+    for (int check = CHECK_GS1; check <= CHECK_LUHN; check++)
+        for (int i = 0; i < 10000; i++) {
+            int v = i, sum = 0;
+            for (int place = 0; place < 4; place++, v /= 10)
+                sum += CHECK_SHARE[check][place & 1][v % 10];
+            table->share[check - 1][i] = (uint8_t)(sum % 10);
+        }
+}
+
+/* Whether the last digit of `value` is the check digit that belongs there. Leading zeros add
+ * nothing, so the length does not matter. */
+static inline int check_digit_fits(const check_table *table, int check, uint64_t value) {
+    if (check == CHECK_NONE) return 1;
+    const uint8_t *share = table->share[check - 1];
+    unsigned sum = 0;
+    for (; value; value /= 10000) sum += share[value % 10000];
+    return sum % 10 == 0;
+}
+
+#endif

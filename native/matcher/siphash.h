@@ -1,0 +1,81 @@
+/* SipHash-1-3: one compression round a word, three final rounds (Aumasson and Bernstein,
+ * "SipHash: a fast short-input PRF", 2012). Messages are little-endian, as in the paper. */
+#ifndef MATCHER_SIPHASH_H
+#define MATCHER_SIPHASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef struct {
+    uint64_t k0, k1;
+} siphash_key;
+
+typedef struct {
+    uint64_t v0, v1, v2, v3;
+} siphash_state;
+
+static inline uint64_t rotate_left(uint64_t x, int bits) {
+    return (x << bits) | (x >> (64 - bits));
+}
+
+static inline void siphash_round(siphash_state *s) {
+    s->v0 += s->v1;
+    s->v2 += s->v3;
+    s->v1 = rotate_left(s->v1, 13) ^ s->v0;
+    s->v3 = rotate_left(s->v3, 16) ^ s->v2;
+    s->v0 = rotate_left(s->v0, 32);
+    s->v2 += s->v1;
+    s->v0 += s->v3;
+    s->v1 = rotate_left(s->v1, 17) ^ s->v2;
+    s->v3 = rotate_left(s->v3, 21) ^ s->v0;
+    s->v2 = rotate_left(s->v2, 32);
+}
+
+static inline siphash_state siphash_start(siphash_key key) {
+    siphash_state s = {
+        key.k0 ^ UINT64_C(0x736f6d6570736575),
+        key.k1 ^ UINT64_C(0x646f72616e646f6d),
+        key.k0 ^ UINT64_C(0x6c7967656e657261),
+        key.k1 ^ UINT64_C(0x7465646279746573),
+    };
+    return s;
+}
+
+static inline void siphash_word(siphash_state *s, uint64_t word) {
+    s->v3 ^= word;
+    siphash_round(s);
+    s->v0 ^= word;
+}
+
+static inline uint64_t siphash_end(siphash_state *s) {
+    s->v2 ^= 0xff;
+    siphash_round(s);
+    siphash_round(s);
+    siphash_round(s);
+    return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
+}
+
+/* The hash of the eight bytes of `number`. */
+static inline uint64_t siphash_number(siphash_key key, uint64_t number) {
+    siphash_state s = siphash_start(key);
+    siphash_word(&s, number);
+    siphash_word(&s, UINT64_C(8) << 56);
+    return siphash_end(&s);
+}
+
+static inline uint64_t siphash_bytes(siphash_key key, const char *data, size_t length) {
+    siphash_state s = siphash_start(key);
+    uint64_t word = 0;
+    size_t i = 0;
+    for (; i + 8 <= length; i += 8) {
+        memcpy(&word, data + i, 8);
+        siphash_word(&s, word);
+    }
+    word = (uint64_t)length << 56;
+    for (size_t j = 0; i + j < length; j++) word |= (uint64_t)(uint8_t)data[i + j] << (8 * j);
+    siphash_word(&s, word);
+    return siphash_end(&s);
+}
+
+#endif

@@ -1,0 +1,191 @@
+/* The table: pages of 64 lines, lines of 8 remainders and 8 members. docs/member-index.md describes
+ * the file; docs/decisions/0003 says why it is so.
+ *
+ * A key's 64-bit hash picks a page, two different lines in it, and the 32-bit remainder that is
+ * kept. One memory page is touched, and its two lines are read at the same time. */
+#ifndef MATCHER_TABLE_H
+#define MATCHER_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define PAGE_BYTES 4096
+#define PAGE_LINES 64
+#define LINE_SLOTS 8
+#define LINE_WORDS 16
+#define PAGE_SLOTS (PAGE_LINES * LINE_SLOTS)
+#define PAGE_WORDS (PAGE_LINES * LINE_WORDS)
+
+/* What a slot holds: 0 nothing, 1 to 2^32 - 2 the member + 1, 2^32 - 1 a tombstone. */
+#define STORED_NOTHING 0u
+#define STORED_TOMBSTONE UINT32_MAX
+/* A tombstone never leaves `overlay_find`, so its code says there that a page is damaged. */
+#define FOUND_DAMAGE UINT32_MAX
+
+#if defined(__GNUC__) || defined(__clang__)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define PREFETCH(address) __builtin_prefetch(address)
+#else
+#define UNLIKELY(x) (x)
+#define PREFETCH(address) ((void)(address))
+#endif
+
+/* Where a hash belongs in a table of so many pages. */
+typedef struct {
+    uint32_t page, line_a, line_b, remainder;
+} place;
+
+static inline place place_of(uint64_t hash, uint32_t pages) {
+    const uint64_t scaled = (hash >> 32) * pages;
+    const uint32_t rest = (uint32_t)scaled;
+    place p;
+    p.page = (uint32_t)(scaled >> 32);
+    p.line_a = rest >> 26;
+    p.line_b = p.line_a ^ (((rest >> 20) & 63) | 1);
+    p.remainder = (uint32_t)hash;
+    return p;
+}
+
+/* What the line stores under the remainder, else 0; without a branch. The remainders in a page are
+ * unique (fill.h sees to it), so at most one lane of the key's two lines answers. */
+#if defined(__GNUC__) || defined(__clang__)
+typedef uint32_t four_words __attribute__((vector_size(16), aligned(4), may_alias));
+
+static inline uint32_t lines_find(const uint32_t *a, const uint32_t *b, uint32_t remainder) {
+    const four_words wanted = {remainder, remainder, remainder, remainder};
+    const four_words *p = (const four_words *)a, *q = (const four_words *)b;
+    const four_words found = (((four_words)(p[0] == wanted) & p[2]) | ((four_words)(p[1] == wanted) & p[3])) |
+                             (((four_words)(q[0] == wanted) & q[2]) | ((four_words)(q[1] == wanted) & q[3]));
+    return (found[0] | found[1]) | (found[2] | found[3]);
+}
+#else
+static inline uint32_t lines_find(const uint32_t *a, const uint32_t *b, uint32_t remainder) {
+    uint32_t found = 0;
+    for (int i = 0; i < LINE_SLOTS; i++) {
+        found |= a[LINE_SLOTS + i] & (uint32_t)-(int32_t)(a[i] == remainder);
+        found |= b[LINE_SLOTS + i] & (uint32_t)-(int32_t)(b[i] == remainder);
+    }
+    return found;
+}
+#endif
+
+/* Keys that found no slot, or share a remainder with another key of their page: the whole hash. */
+typedef struct {
+    uint32_t hash_low, hash_high, stored, zero;
+} spill_entry;
+
+typedef struct {
+    /* sections of the mapped file */
+    const uint32_t *lines;
+    const spill_entry *spill;
+    const uint32_t *filter;
+    const uint16_t *confirm;
+    uint32_t pages;
+    uint32_t spilled;
+    uint32_t filter_blocks;
+    /* where the sections start, in pages of the file */
+    uint32_t lines_page, filter_page, confirm_page;
+    /* one bit a page of the file: it was held against its digest */
+    uint32_t *checked;
+    /* a resident bitmap that keeps nearly all keys from searching the spill */
+    uint32_t *spill_bits;
+    uint32_t spill_mask;
+    /* called for a page that was not checked yet; 0 when it is good */
+    int (*check_page)(void *owner, uint32_t page);
+    void *owner;
+} table;
+
+static inline int page_is_checked(const table *t, uint32_t page) {
+    return (t->checked[page >> 5] >> (page & 31)) & 1;
+}
+
+static inline int page_is_bad(const table *t, uint32_t page) {
+    return UNLIKELY(!page_is_checked(t, page)) && t->check_page(t->owner, page) != 0;
+}
+
+/* ---- spill ---- */
+
+static inline int spill_maybe(const table *t, uint64_t hash) {
+    const uint32_t bit = (uint32_t)hash & t->spill_mask;
+    return (t->spill_bits[bit >> 5] >> (bit & 31)) & 1;
+}
+
+static inline void spill_bits_fill(table *t) {
+    for (uint32_t i = 0; i < t->spilled; i++) {
+        const uint32_t bit = t->spill[i].hash_low & t->spill_mask;
+        t->spill_bits[bit >> 5] |= UINT32_C(1) << (bit & 31);
+    }
+}
+
+static uint32_t spill_find(const table *t, uint64_t hash) {
+    uint32_t low = 0, high = t->spilled;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        const spill_entry *e = t->spill + middle;
+        const uint64_t other = ((uint64_t)e->hash_high << 32) | e->hash_low;
+        if (other == hash) return e->stored;
+        if (other < hash) low = middle + 1;
+        else high = middle;
+    }
+    return STORED_NOTHING;
+}
+
+/* ---- filter: blocks of two words, a key sets two bits in each ---- */
+
+static inline uint32_t filter_block(uint64_t hash, uint32_t blocks) {
+    return (uint32_t)(((hash >> 32) * blocks) >> 32);
+}
+
+static inline void filter_bits(uint64_t hash, uint32_t *low, uint32_t *high) {
+    const uint32_t r = (uint32_t)hash;
+    *low = (UINT32_C(1) << (r & 31)) | (UINT32_C(1) << ((r >> 5) & 31));
+    *high = (UINT32_C(1) << ((r >> 10) & 31)) | (UINT32_C(1) << ((r >> 15) & 31));
+}
+
+static inline uint32_t filter_page_of(const table *t, uint32_t block) {
+    return t->filter_page + block / (PAGE_BYTES / 8);
+}
+
+/* 0 when the key is certainly not in the table. */
+static inline int filter_maybe(const table *t, uint64_t hash) {
+    const uint32_t *block = t->filter + (size_t)filter_block(hash, t->filter_blocks) * 2;
+    uint32_t low, high;
+    filter_bits(hash, &low, &high);
+    return ((~block[0] & low) | (~block[1] & high)) == 0;
+}
+
+/* ---- one key ---- */
+
+static inline const uint32_t *line_of(const table *t, uint32_t page, uint32_t line) {
+    return t->lines + (size_t)page * PAGE_WORDS + line * LINE_WORDS;
+}
+
+static inline void table_prefetch(const table *t, uint64_t hash) {
+    const place p = place_of(hash, t->pages);
+    PREFETCH(line_of(t, p.page, p.line_a));
+    PREFETCH(line_of(t, p.page, p.line_b));
+}
+
+/* What the table stores under the hash, 0 for nothing. `*damaged` is set when a page that was
+ * needed does not match its digest. */
+static inline uint32_t table_find(const table *t, uint64_t hash, int *damaged) {
+    const place p = place_of(hash, t->pages);
+    if (t->filter) {
+        if (page_is_bad(t, filter_page_of(t, filter_block(hash, t->filter_blocks)))) {
+            *damaged = 1;
+            return STORED_NOTHING;
+        }
+        if (!filter_maybe(t, hash)) return STORED_NOTHING;
+    }
+    if (page_is_bad(t, t->lines_page + p.page)) {
+        *damaged = 1;
+        return STORED_NOTHING;
+    }
+    const uint32_t stored =
+        lines_find(line_of(t, p.page, p.line_a), line_of(t, p.page, p.line_b), p.remainder);
+    if (UNLIKELY(!stored && spill_maybe(t, hash))) return spill_find(t, hash);
+    return stored;
+}
+
+#endif
