@@ -64,12 +64,20 @@ class CardRule:
 
     def claims(self, number: str) -> bool:
         """Whether `number` has the prefix and the length of such a card."""
-        return len(number) in self.lengths and number.startswith(self.prefixes)
+        return len(number) in self.lengths and self._begins(number)
 
     def nearly_claims(self, number: str) -> bool:
         """Whether `number` would be such a card with one digit more or one less."""
         nearly = {length + step for length in self.lengths for step in (-1, 1)}
-        return len(number) in nearly and number.startswith(self.prefixes)
+        return len(number) in nearly and self._begins(number)
+
+    def _begins(self, number: str) -> bool:
+        return any(
+            all(
+                digit in (wanted, UNREADABLE) for digit, wanted in zip(number, prefix, strict=False)
+            )
+            for prefix in self.prefixes
+        )
 
     def is_intact(self, number: str) -> bool:
         """Whether every digit could be read and the check digit is right."""
@@ -202,8 +210,6 @@ def _product(text: str, aim: str | None, rules: IdentifyRules) -> ProductScan | 
     if code:
         return _sellable(code, text)
     if len(number) in (8, 12, 13, 14) and (aim is None or aim in GTIN_AIMS):
-        return _unknown("check_digit", text)
-    if UNREADABLE in text:
         return _unknown("check_digit", text)
     return ProductScan(text, gtin=False)
 

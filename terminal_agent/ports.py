@@ -130,7 +130,12 @@ def open_port(address: str, settings: PortSettings) -> Port:
 
 def is_there(address: str) -> bool:
     """Whether opening could succeed: the path exists; always true for TCP."""
-    return address.startswith("tcp://") or Path(address).exists()
+    if address.startswith("tcp://"):
+        return True
+    try:
+        return Path(address).exists()
+    except (OSError, ValueError):
+        return False
 
 
 class Backoff:
@@ -347,10 +352,11 @@ def _open_tcp(address: str, settings: PortSettings) -> Port:
         )
     try:
         connection = socket.create_connection((host, port), timeout=CONNECT_S_MAX)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
         raise PortLost(
             "unreachable",
-            f"Nothing answers at {address}: {error.strerror or error}.",
+            f"Nothing answers at {address}: {why}.",
             "Check that the printer is on, its address and the network. Many printers take only"
             " one connection at a time.",
         ) from error

@@ -29,7 +29,7 @@ CONTROL_NAMES: Mapping[str, bytes] = {
 
 Parity = Literal["none", "even", "odd"]
 Flow = Literal["none", "xonxoff", "rtscts"]
-CodePage = Literal["CP437", "CP850", "CP852", "CP858", "CP1252"]
+CodePage = Literal["ASCII", "CP437", "CP850", "CP852", "CP858", "CP1252"]
 """Code pages whose lower half is ASCII, so that text can never turn into a command."""
 
 
@@ -48,7 +48,7 @@ class _Origin(Struct, frozen=True, kw_only=True):
     sources: Mapping[str, str] = {}
     """Field → where its value comes from."""
     warnings: tuple[str, ...] = ()
-    """One sentence for each value that is not known, or not verified, for this model."""
+    """At most two sentences: values that are not known, and that are not verified."""
 
 
 class _Line(_Origin, frozen=True, kw_only=True):
@@ -166,22 +166,27 @@ def _load(kind: str, name: str, generic: str, shape: type[Profile], folder: Path
     base = own if name == generic else _read(kind, generic, None)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    warnings: list[str] = []
+    fallen_back: list[str] = []
+    unverified: list[str] = []
     for key, fallback in base.values.items():
         found = own.values.get(key)
         if found is None:
             found = fallback
             sources[key] = base.sources.get(fallback.source, fallback.source)
             if not fallback.policy:
-                warnings.append(
-                    f"{key} is not known for {own.title};"
-                    f" that of {generic} is used: {_shown(fallback.value)}."
-                )
+                fallen_back.append(f"{key} {_shown(fallback.value)}")
         else:
             sources[key] = own.sources.get(found.source, found.source)
             if found.unverified:
-                warnings.append(f"{key} = {_shown(found.value)} of {own.title} is not verified.")
+                unverified.append(f"{key} {_shown(found.value)}")
         values[key] = found.value
+    warnings: list[str] = []
+    if fallen_back:
+        warnings.append(
+            f"Not known for {own.title}, taken from {generic}: {', '.join(fallen_back)}."
+        )
+    if unverified:
+        warnings.append(f"Not verified for {own.title}: {', '.join(unverified)}.")
     unknown = sorted(own.values.keys() - base.values.keys())
     if unknown:
         raise _faulty(name, f"it sets {', '.join(unknown)}, which no {kind[:-1]} has")

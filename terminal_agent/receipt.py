@@ -163,7 +163,7 @@ class _Paper:
         self._job.write("-" * self._width)
 
     def paragraph(self, text: str) -> None:
-        for line in self._wrapped(text, self._width, TEXT_LINES_MAX):
+        for line in self._wrapped(text, self._width, TEXT_LINES_MAX) or [""]:
             self._job.write(line)
 
     def columns(self, left: str, right: str) -> None:

@@ -80,7 +80,7 @@ class Scanner:
         self._last_byte_at = 0.0
         self._replies = bytearray()
         self._refused_in_row = 0
-        self._accepted: tuple[bytes, float] | None = None
+        self._before: tuple[bytes, float] | None = None
 
     def receive(self, data: bytes, now: float) -> list[Scan | BadScan]:
         """The scans that `data` completes, in order; `now` is when it was read (monotonic s)."""
@@ -137,11 +137,8 @@ class Scanner:
         if not frame:
             return []
         read = self._read(frame, silent=silent)
-        good = isinstance(read, Scan)
-        self._answer(good=good)
-        if good and self._is_repeat(frame):
-            return []
-        return [read]
+        self._answer(good=isinstance(read, Scan))
+        return [] if self._is_repeat(frame) else [read]
 
     def _read(self, frame: bytes, *, silent: bool) -> Scan | BadScan:
         at = self._last_byte_at
@@ -169,7 +166,7 @@ class Scanner:
         # Only a device that waits for an answer sends a frame again by itself.
         if not self._profile.ack:
             return False
-        before, self._accepted = self._accepted, (frame, self._last_byte_at)
+        before, self._before = self._before, (frame, self._last_byte_at)
         return (
             before is not None
             and before[0] == frame
