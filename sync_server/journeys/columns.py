@@ -1,0 +1,234 @@
+"""Reads what journeys are made of from the database. Core statements, no ORM objects."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Connection, and_, case, distinct, false, func, or_, select
+from sqlalchemy.orm import Mapped
+from sqlmodel import col
+
+from sync_server import tables
+from sync_server.journeys.days import day_begins_ms, day_counter
+from sync_server.journeys.tally import SalesTally, VoucherTally, Window
+from sync_server.journeys.touchpoint import Touchpoint, in_order
+
+CLOCK_AHEAD_MS_MAX = 3_600_000
+NOWHERE = "UTC"
+"""The time zone of an office without stores."""
+
+
+class StoreName(NamedTuple):
+    """A store as a choice on a page."""
+
+    store_id: str
+    name: str
+
+
+class Stores:
+    """The stores and their days. Touchpoints of no store have the days of most stores."""
+
+    def __init__(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """`rows` are store id, name and IANA time zone."""
+        self.names = [StoreName(store_id, name) for store_id, name, _ in rows]
+        self.zone_of: dict[str | None, str] = {store_id: zone for store_id, _, zone in rows}
+        common = Counter(zone for _, _, zone in sorted(rows, key=lambda row: row[2]))
+        self.home_zone = common.most_common(1)[0][0] if rows else NOWHERE
+        self.zone_names = sorted({self.home_zone, *common})
+        self._counters = {name: day_counter(ZoneInfo(name)) for name in self.zone_names}
+
+    def zone(self, store: str | None) -> ZoneInfo:
+        """The time zone of a store."""
+        return ZoneInfo(self.zone_of.get(store, self.home_zone))
+
+    def day_counter(self, store: str | None) -> Callable[[int], int]:
+        """The function from an instant in milliseconds to the store's day number."""
+        return self._counters[self.zone_of.get(store, self.home_zone)]
+
+    def begins_ms(self, zone: str, day: int) -> int:
+        """The first instant of a day in a time zone."""
+        return day_begins_ms(day, ZoneInfo(zone))
+
+
+def read_stores(connection: Connection) -> Stores:
+    """All stores, by id."""
+    store = tables.Store
+    statement = select(col(store.store_id), col(store.name), col(store.time_zone))
+    rows = connection.execute(statement.order_by(col(store.store_id)))
+    return Stores([(store_id, name, zone) for store_id, name, zone in rows])
+
+
+def read_recorded_days(
+    connection: Connection, stores: Stores, now_ms: int
+) -> tuple[int, int] | None:
+    """The first and last day with a sale before `now_ms`; None without any.
+
+    A till whose clock is ahead does not move the last day: its sales count in their own days.
+    """
+    at_ms, store_id = col(tables.Sale.occurred_at_ms), col(tables.Sale.store_id)
+    sales = select(at_ms, store_id).where(at_ms <= now_ms + CLOCK_AHEAD_MS_MAX)
+    days: list[int] = []
+    for end in (at_ms.asc(), at_ms.desc()):
+        row = connection.execute(sales.order_by(end).limit(1)).first()
+        if row is None:
+            return None
+        days.append(stores.day_counter(row[1])(row[0]))
+    return days[0], days[1]
+
+
+def read_touchpoints(
+    connection: Connection, stores: Stores, end_day: int, person: int | None = None
+) -> list[Touchpoint]:
+    """The touchpoints of all persons (or of one) before `end_day`, by person and time.
+
+    Touchpoints of nobody known are left out: they are in no journey.
+    """
+    t = tables.Touchpoint
+    whose = col(t.person).is_not(None) if person is None else col(t.person) == person
+    latest_ms = max(stores.begins_ms(zone, end_day) for zone in stores.zone_names)
+    statement = select(
+        col(t.person),
+        col(t.occurred_at_ms),
+        col(t.till_id),
+        col(t.epoch),
+        col(t.seq),
+        col(t.id),
+        col(t.kind),
+        col(t.channel),
+        col(t.store_id),
+        col(t.amount_cents),
+        col(t.reference),
+        col(t.cause),
+        col(t.voucher),
+        col(t.value),
+    ).where(whose, col(t.occurred_at_ms) < latest_ms)
+    counters: dict[str | None, Callable[[int], int]] = {}
+    found: list[Touchpoint] = []
+    rows = cast("Iterable[Sequence[Any]]", connection.execute(statement))
+    for who, at_ms, till, epoch, seq, name, kind, channel, store, *rest in rows:
+        counter = counters.get(store)
+        if counter is None:
+            counter = counters[store] = stores.day_counter(store)
+        day = counter(at_ms)
+        if day < end_day:
+            found.append(
+                Touchpoint(who, at_ms, day, till, epoch, seq, name, kind, channel, store, *rest)
+            )
+    # Sorted here and not by the database: its order of texts depends on its collation.
+    return in_order(found)
+
+
+def read_enrolled_days(
+    connection: Connection, stores: Stores, person: int | None = None
+) -> dict[int, int]:
+    """Person → the day they became a member, for those of whom it is known."""
+    p = tables.Person
+    statement = select(col(p.person), col(p.enrolled_at_ms))
+    statement = statement.where(col(p.enrolled_at_ms).is_not(None))
+    if person is not None:
+        statement = statement.where(col(p.person) == person)
+    day = stores.day_counter(None)
+    return {who: day(at_ms) for who, at_ms in connection.execute(statement) if at_ms is not None}
+
+
+def read_sales(connection: Connection, stores: Stores, window: Window) -> SalesTally:
+    """The counts over the sales of a window."""
+    s = tables.Sale
+    here = _within(stores, window, col(s.occurred_at_ms), col(s.store_id))
+    is_linked = col(s.person).is_not(None)
+    unknown = and_(col(s.person).is_(None), col(s.link_how).is_not(None))
+    row = connection.execute(
+        select(
+            func.count(),
+            func.sum(col(s.line_count)),
+            func.sum(col(s.total_cents)),
+            func.count(col(s.person)),
+            func.sum(case((is_linked, col(s.total_cents)), else_=0)),
+            func.sum(case((unknown, 1), else_=0)),
+            func.count(distinct(col(s.person))),
+            func.sum(col(s.failed_scans)),
+            func.sum(col(s.voided_lines)),
+        ).where(here)
+    ).one()
+    sales, lines, turnover, linked, linked_turnover, strangers, persons, failed, voided = (
+        int(number or 0) for number in row
+    )
+    how = select(col(s.link_how), func.count()).where(here, is_linked).group_by(col(s.link_how))
+    tenths = (col(s.duration_ms) // 100).label("tenths")
+    measured = select(tenths, func.count()).where(here, col(s.duration_ms) > 0).group_by(tenths)
+    return SalesTally(
+        sales=sales,
+        lines=lines,
+        turnover_cents=turnover,
+        linked_sales=linked,
+        linked_turnover_cents=linked_turnover,
+        unknown_identifiers=strangers,
+        persons=persons,
+        linked_how={str(name): count for name, count in connection.execute(how)},
+        duration_tenths={int(value): count for value, count in connection.execute(measured)},
+        failed_scans=failed,
+        voided_lines=voided,
+    )
+
+
+def read_vouchers(connection: Connection, stores: Stores, window: Window) -> VoucherTally:
+    """The counts over the vouchers of a window's sales, and over those presented in it."""
+    v, r, f = tables.Voucher, tables.Redemption, tables.VoucherRefusal
+    states = select(col(v.state), func.count()).group_by(col(v.state))
+    states = states.where(_within(stores, window, col(v.reserved_at_ms), col(v.store_id)))
+    redeemed = select(func.count(), func.sum(col(r.value_cents))).where(
+        _within(stores, window, col(r.occurred_at_ms), col(r.store_id))
+    )
+    refused = select(col(f.reason), func.count()).group_by(col(f.reason))
+    refused = refused.where(_within(stores, window, col(f.occurred_at_ms), col(f.store_id)))
+    count, cents = connection.execute(redeemed).one()
+    return VoucherTally(
+        states=_counts(connection.execute(states).all()),
+        redeemed=count,
+        redeemed_cents=int(cents or 0),
+        refused=_counts(connection.execute(refused).all()),
+    )
+
+
+def read_events_count(connection: Connection) -> int:
+    """How many events are in the log."""
+    return connection.execute(select(func.count()).select_from(tables.EventLog)).scalar_one()
+
+
+def read_is_person(connection: Connection, person: int) -> bool:
+    """Whether there is such a person."""
+    statement = select(col(tables.Person.person)).where(col(tables.Person.person) == person)
+    return connection.execute(statement).first() is not None
+
+
+def _counts(rows: Sequence[Any]) -> dict[str, int]:
+    return {str(name): int(count) for name, count in rows}
+
+
+def _within(
+    stores: Stores, window: Window, at_ms: Mapped[int], store_id: Mapped[str]
+) -> ColumnElement[bool]:
+    """Whether a row is in the window: its day is the day of its own store's time zone."""
+
+    def days(zone: str) -> ColumnElement[bool]:
+        first_ms = stores.begins_ms(zone, window.first_day)
+        return and_(at_ms >= first_ms, at_ms < stores.begins_ms(zone, window.end_day))
+
+    if window.store is not None:
+        known: Mapping[str | None, str] = stores.zone_of
+        if window.store not in known:
+            return false()
+        return and_(store_id == window.store, days(known[window.store]))
+    if len(stores.zone_names) == 1:
+        return days(stores.home_zone)
+    store = tables.Store
+    return or_(
+        *(
+            and_(
+                days(zone),
+                store_id.in_(select(col(store.store_id)).where(col(store.time_zone) == zone)),
+            )
+            for zone in stores.zone_names
+        )
+    )

@@ -1,0 +1,208 @@
+"""Summaries and single journeys out of the database."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from http import HTTPStatus
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from sync_server.database import Database
+from sync_server.errors import OfficeError, Refused
+from sync_server.journeys import columns, days
+from sync_server.journeys.model import Model, Placement, Trade
+from sync_server.journeys.person import PersonJourney, person_journey
+from sync_server.journeys.summary import Figures, Summary, figures
+from sync_server.journeys.tally import Window, tally_journeys
+from sync_server.journeys.touchpoint import Touchpoint, date_of, day_of
+from sync_server.journeys.trips import Recording, journeys
+
+PERIOD_DAYS_MAX = 3_660
+DEFAULT_MODEL = "orientation-to-loyalty"
+
+
+class UnknownError(Refused):
+    """There is no such model, store or person."""
+
+    def __init__(self, code: str, message: str, fix: str) -> None:
+        super().__init__(HTTPStatus.NOT_FOUND, code, message, fix)
+
+
+class PeriodError(OfficeError):
+    """The period that was asked about is none."""
+
+
+class Choices(NamedTuple):
+    """What can be asked about: stores, and the first and last day with a sale."""
+
+    stores: list[columns.StoreName]
+    recorded: tuple[date, date] | None
+
+
+def choices(database: Database, now_ms: int) -> Choices:
+    """What a summary can be asked about. `now_ms` is the office's clock."""
+    with database.read() as connection:
+        stores = columns.read_stores(connection)
+        recorded = columns.read_recorded_days(connection, stores, now_ms)
+    if recorded is None:
+        return Choices(stores.names, None)
+    return Choices(stores.names, (date_of(recorded[0]), date_of(recorded[1])))
+
+
+def choose_model(models: Mapping[str, Model], model: str) -> Model:
+    """The model with that id; raises `UnknownError`."""
+    if model not in models:
+        raise UnknownError(
+            "unknown_model",
+            f"There is no journey model {model!r}.",
+            f"Take one of: {', '.join(sorted(models))}.",
+        )
+    return models[model]
+
+
+def summary(
+    database: Database,
+    model: Model,
+    now_ms: int,
+    trade: Trade = Trade.GROCERY,
+    first: date | None = None,
+    end: date | None = None,
+    store: str | None = None,
+    as_of: date | None = None,
+) -> Summary:
+    """The summary of the days from `first` up to, not including, `end`, and of those before.
+
+    Days are the stores' own. `first` and `end` default to all that was recorded, `as_of` to
+    `end`: trips are open, dropped off or lapsed as of the beginning of that day. `now_ms` is the
+    office's clock; sales from after it do not count as the last ones recorded. Raises
+    `UnknownError` and `PeriodError`.
+    """
+    with database.read() as connection:
+        stores = columns.read_stores(connection)
+        if store is not None and store not in stores.zone_of:
+            raise UnknownError(
+                "unknown_store",
+                f"There is no store {store!r}.",
+                "See the stores with: klantreis-office store list",
+            )
+        recorded = columns.read_recorded_days(connection, stores, now_ms)
+        window = _window(recorded, first, end, store, as_of)
+        length = window.end_day - window.first_day
+        before = Window(
+            first_day=window.first_day - length,
+            end_day=window.first_day,
+            now_day=window.now_day - length,
+            store=store,
+        )
+        placement = model.for_trade(trade)
+        recording = Recording(
+            began_day=recorded[0] if recorded else window.first_day,
+            enrolled_days=columns.read_enrolled_days(connection, stores),
+        )
+        touchpoints = columns.read_touchpoints(connection, stores, window.now_day)
+
+        def of(part: Window) -> Figures:
+            return _figures(connection, stores, placement, part, touchpoints, recording)
+
+        return Summary(
+            model=model.id,
+            trade=trade,
+            first=date_of(window.first_day),
+            end=date_of(window.end_day),
+            as_of=date_of(window.now_day),
+            store=store,
+            recording_began=date_of(recorded[0]) if recorded else None,
+            events_synced=columns.read_events_count(connection),
+            current=of(window),
+            previous=of(before) if recorded and recorded[0] <= before.first_day else None,
+        )
+
+
+def journey(
+    database: Database,
+    person: int,
+    model: Model,
+    now_ms: int,
+    trade: Trade = Trade.GROCERY,
+    as_of: date | None = None,
+) -> PersonJourney:
+    """All trips of one person, as of the beginning of `as_of` (default: after the last day
+    recorded). Raises `UnknownError`.
+    """
+    with database.read() as connection:
+        if not columns.read_is_person(connection, person):
+            raise UnknownError(
+                "unknown_person",
+                f"There is no person {person}.",
+                "Look the member up by their member number.",
+            )
+        stores = columns.read_stores(connection)
+        recorded = columns.read_recorded_days(connection, stores, now_ms)
+        now_day = _now_day(recorded, as_of)
+        touchpoints = columns.read_touchpoints(connection, stores, now_day, person)
+        recording = Recording(
+            began_day=recorded[0] if recorded else now_day,
+            enrolled_days=columns.read_enrolled_days(connection, stores, person),
+        )
+    found = list(journeys(touchpoints, model.for_trade(trade), now_day, recording))
+    names = {name.store_id: name.name for name in stores.names}
+
+    def local_time(touchpoint: Touchpoint) -> datetime:
+        return days.local_time(touchpoint.occurred_at_ms, stores.zone(touchpoint.store))
+
+    return person_journey(
+        person, found[0] if found else None, model, trade, now_day, names, local_time
+    )
+
+
+def _figures(
+    connection: Connection,
+    stores: columns.Stores,
+    placement: Placement,
+    window: Window,
+    touchpoints: list[Touchpoint],
+    recording: Recording,
+) -> Figures:
+    known = [touchpoint for touchpoint in touchpoints if touchpoint.day < window.now_day]
+    return figures(
+        placement.model,
+        tally_journeys(journeys(known, placement, window.now_day, recording), window),
+        columns.read_sales(connection, stores, window),
+        columns.read_vouchers(connection, stores, window),
+    )
+
+
+def _window(
+    recorded: tuple[int, int] | None,
+    first: date | None,
+    end: date | None,
+    store: str | None,
+    as_of: date | None,
+) -> Window:
+    end_day = day_of(end) if end else _now_day(recorded, None)
+    if first is not None:
+        first_day = day_of(first)
+    else:
+        began_day = recorded[0] if recorded else 0
+        first_day = max(min(began_day, end_day - 1), end_day - PERIOD_DAYS_MAX)
+    if first_day < 0 or not 0 < end_day - first_day <= PERIOD_DAYS_MAX:
+        raise PeriodError(
+            "period",
+            f"The period from {date_of(first_day)} to {date_of(end_day)} is none: it must have "
+            f"1 to {PERIOD_DAYS_MAX} days, and its end is the day after the last.",
+            "Give a --to that is later than --from.",
+        )
+    now_day = day_of(as_of) if as_of else end_day
+    if now_day < end_day:
+        raise PeriodError(
+            "as_of",
+            f"As of {date_of(now_day)} the period up to {date_of(end_day)} was not over.",
+            "Leave --as-of out, or give the end of the period or a later day.",
+        )
+    return Window(first_day=first_day, end_day=end_day, now_day=now_day, store=store)
+
+
+def _now_day(recorded: tuple[int, int] | None, as_of: date | None) -> int:
+    if as_of is not None:
+        return day_of(as_of)
+    return recorded[1] + 1 if recorded else 1

@@ -1,0 +1,301 @@
+"""The journey summary: the figures head office pulls, out of tallies. Pure.
+
+Definitions are in docs/journeys.md. Quantiles are nearest-rank: the smallest value that at least
+the given share of the values does not exceed (type 1 of Hyndman and Fan, "Sample quantiles in
+statistical packages", The American Statistician 50 (1996)).
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from msgspec import Struct, field
+
+from sync_server.journeys.model import Label, Model, Trade
+from sync_server.journeys.tally import (
+    NO_PHASE,
+    UNMAPPED,
+    Counts,
+    JourneyTally,
+    SalesTally,
+    VoucherTally,
+)
+from sync_server.journeys.trips import Outcome, Standing
+
+P90 = 0.9
+MEDIAN = 0.5
+
+
+class Totals(Struct, frozen=True):
+    """The figures that anybody can count again from the sales. Money in cents."""
+
+    sales: int
+    lines: int
+    turnover_cents: int
+    linked_sales: int
+    """Sales tied to a person."""
+    linked_turnover_cents: int
+    persons: int
+    """Distinct persons with a sale."""
+    trips: int
+    """Trips that opened in the period."""
+    vouchers_printed: int
+    """Vouchers of the period's sales whose paper the printer confirmed."""
+
+
+class Spread(Struct, frozen=True):
+    """How a measured quantity is spread: over `count` values, in the unit the name ends in."""
+
+    count: int
+    median: float
+    p90: float
+
+
+class PhaseFigures(Struct, frozen=True):
+    """A phase of the model: the trips that reached it and those that ended in it."""
+
+    phase: str
+    label: Label
+    reached: int
+    """Trips with at least one touchpoint in the phase."""
+    dropped_off: int
+    """Trips that ended without a purchase, this being the last phase they reached."""
+    minutes: Spread | None
+    """Minutes from entering the phase to the next step, of stays that had a next step."""
+
+
+class Transition(Struct, frozen=True):
+    """How many trips went from one place to another as their step number `step` (from 0).
+
+    `origin` is "first_seen" for a person's first trip, else the phase the trip before had
+    reached, else a phase of this trip; `target` a phase, or what became of the trip: "next_trip",
+    "not_back_yet", "lapsed", "dropped_off", "under_way". "unmapped" stands for touchpoints of
+    kinds the model does not know.
+    """
+
+    step: int
+    origin: str
+    target: str
+    trips: int
+
+
+class Loops(Struct, frozen=True):
+    """Trips that an earlier trip caused, against all others.
+
+    `minutes` is from a trip's first touchpoint to its purchase, `days` from the purchase before
+    to the trip's own.
+    """
+
+    trips: int
+    share: float
+    """Of all trips, 0 to 1."""
+    minutes: Spread | None
+    days: Spread | None
+    other_minutes: Spread | None
+    other_days: Spread | None
+
+
+class Customers(Struct, frozen=True):
+    """Persons who bought in the period, by what their first purchase in it was; and who lapsed."""
+
+    new: int
+    unknown: int
+    """Bought for the first time since recording began, and may have been customers before."""
+    repeat: int
+    returned: int
+    """Came back after a lapse."""
+    lapsed: int
+    """Lapsed within the period, and did not come back in it."""
+    known: int
+    """Persons who have ever bought, as of the summary's day."""
+    lapsed_ever: int
+    """Of those, the ones who have lapsed."""
+
+
+class Vouchers(Struct, frozen=True):
+    """Vouchers of the period's sales by the state of their paper, and what was presented."""
+
+    reserved: int
+    printed: int
+    maybe_printed: int
+    void: int
+    redeemed: int
+    redeemed_cents: int
+    refused: dict[str, int]
+    """Reason → times."""
+
+
+class Checkout(Struct, frozen=True):
+    """How quick and free of obstacles buying was."""
+
+    seconds: Spread | None
+    """From the first input of a basket to its commit, by the till's own monotonic clock."""
+    failed_scans: int
+    voided_lines: int
+
+
+class TouchpointUse(Struct, frozen=True):
+    """How many touchpoints of a kind fell into a phase in the period."""
+
+    phase: str
+    """A phase, or "unmapped"."""
+    kind: str
+    channel: str
+    touchpoints: int
+
+
+class Figures(Struct, frozen=True):
+    """All figures of one period."""
+
+    totals: Totals
+    phases: tuple[PhaseFigures, ...]
+    dropped_off_unmapped: int
+    """Trips that ended without a purchase or any touchpoint the model knows."""
+    outcomes: dict[Outcome, int]
+    """What became of the period's trips, as of the summary's day."""
+    transitions: tuple[Transition, ...]
+    loops: Loops
+    customers: Customers
+    linked_how: dict[str, int]
+    """How sales were tied to a person → sales."""
+    unknown_identifiers: int
+    """Sales with a card or number that belongs to nobody the office knows."""
+    vouchers: Vouchers
+    checkout: Checkout
+    touchpoints: tuple[TouchpointUse, ...]
+
+
+class Summary(Struct, frozen=True):
+    """Figures over the journeys of a period, and the same for the period before it."""
+
+    model: str
+    trade: Trade
+    first: date = field(name="from")
+    end: date = field(name="to")
+    """The day after the last."""
+    as_of: date
+    """Trips are open, dropped off or lapsed as of the beginning of this day."""
+    store: str | None
+    recording_began: date | None
+    """The day of the first event a till sent; None without any."""
+    events_synced: int
+    """Events in the office's log, of whatever day."""
+    current: Figures
+    previous: Figures | None
+    """As many days, right before; None when recording began later than those."""
+
+
+def figures(
+    model: Model, journeys: JourneyTally, sales: SalesTally, vouchers: VoucherTally
+) -> Figures:
+    """The figures of one period out of its tallies."""
+    return Figures(
+        totals=Totals(
+            sales=sales.sales,
+            lines=sales.lines,
+            turnover_cents=sales.turnover_cents,
+            linked_sales=sales.linked_sales,
+            linked_turnover_cents=sales.linked_turnover_cents,
+            persons=sales.persons,
+            trips=journeys.trips,
+            vouchers_printed=vouchers.states.get("printed", 0),
+        ),
+        phases=tuple(
+            PhaseFigures(
+                phase=phase.id,
+                label=phase.label,
+                reached=journeys.reached.get(index, 0),
+                dropped_off=journeys.dropped_off.get(index, 0),
+                minutes=spread(_of(journeys.phase_minutes, index)),
+            )
+            for index, phase in enumerate(model.phases)
+        ),
+        dropped_off_unmapped=journeys.dropped_off.get(NO_PHASE, 0),
+        outcomes={outcome: journeys.outcomes.get(outcome, 0) for outcome in Outcome},
+        transitions=_transitions(model, journeys),
+        loops=_loops(journeys),
+        customers=Customers(
+            new=journeys.buyers.get(Standing.FIRST, 0),
+            unknown=journeys.buyers.get(Standing.UNKNOWN, 0),
+            repeat=journeys.buyers.get(Standing.REPEAT, 0),
+            returned=journeys.buyers.get(Standing.RETURN, 0),
+            lapsed=journeys.lapsed,
+            known=journeys.customers,
+            lapsed_ever=journeys.lapsed_ever,
+        ),
+        linked_how=dict(sorted(sales.linked_how.items())),
+        unknown_identifiers=sales.unknown_identifiers,
+        vouchers=Vouchers(
+            reserved=vouchers.states.get("reserved", 0),
+            printed=vouchers.states.get("printed", 0),
+            maybe_printed=vouchers.states.get("maybe_printed", 0),
+            void=vouchers.states.get("void", 0),
+            redeemed=vouchers.redeemed,
+            redeemed_cents=vouchers.redeemed_cents,
+            refused=dict(sorted(vouchers.refused.items())),
+        ),
+        checkout=Checkout(
+            seconds=spread(sales.duration_tenths, unit=0.1),
+            failed_scans=sales.failed_scans,
+            voided_lines=sales.voided_lines,
+        ),
+        touchpoints=tuple(
+            TouchpointUse(_name(model, phase, UNMAPPED), kind, channel, count)
+            for (phase, kind, channel), count in sorted(journeys.touchpoints.items())
+        ),
+    )
+
+
+def spread(counts: Counts, unit: float = 1) -> Spread | None:
+    """Median and 90th percentile of values given as value → count; None without values."""
+    count = sum(counts.values())
+    if not count:
+        return None
+    return Spread(
+        count=count,
+        median=round(quantile(counts, MEDIAN) * unit, 3),
+        p90=round(quantile(counts, P90) * unit, 3),
+    )
+
+
+def quantile(counts: Counts, share: float) -> int:
+    """The smallest value that at least `share` of the values do not exceed."""
+    needed = share * sum(counts.values())
+    seen = 0
+    for value in sorted(counts):
+        seen += counts[value]
+        if seen >= needed:
+            return value
+    raise ValueError("no values")
+
+
+def _of(counts: Mapping[tuple[Any, int], int], first: int) -> Counts:
+    """The counts whose key begins with `first`, by the rest of the key."""
+    return {value: count for (key, value), count in counts.items() if key == first}
+
+
+def _loops(journeys: JourneyTally) -> Loops:
+    return Loops(
+        trips=journeys.loops,
+        share=round(journeys.loops / journeys.trips, 6) if journeys.trips else 0.0,
+        minutes=spread(_of(journeys.minutes_to_buy, True)),
+        days=spread(_of(journeys.days_between, True)),
+        other_minutes=spread(_of(journeys.minutes_to_buy, False)),
+        other_days=spread(_of(journeys.days_between, False)),
+    )
+
+
+def _transitions(model: Model, journeys: JourneyTally) -> tuple[Transition, ...]:
+    named = (
+        Transition(step, _place(model, here), _place(model, there), trips)
+        for (step, here, there), trips in journeys.transitions.items()
+    )
+    return tuple(sorted(named, key=lambda way: (way.step, -way.trips, way.origin, way.target)))
+
+
+def _place(model: Model, place: int | str) -> str:
+    return place if isinstance(place, str) else model.phases[place].id
+
+
+def _name(model: Model, phase: int, otherwise: str) -> str:
+    return otherwise if phase == NO_PHASE else model.phases[phase].id

@@ -1,0 +1,302 @@
+"""The rules of a trip: touchpoints in, journeys out. Pure; the reference of the compiled fold.
+
+The rules and their numbers are in docs/journeys.md. Same touchpoints in, same journeys out: no
+clock, no randomness, no dependence on batches or on the order of arrival. Every threshold in days
+compares day numbers of the stores' own days.
+"""
+
+from bisect import insort
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from itertools import groupby
+
+from msgspec import Struct, field
+
+from sync_server.journeys.model import History, Placement, Role
+from sync_server.journeys.touchpoint import MINUTE_MS, PURCHASE, Touchpoint, in_order, moment
+
+ENROLMENT = "enrolment"
+
+
+class Standing(StrEnum):
+    """What a purchase is in its customer's history."""
+
+    FIRST = "first"
+    UNKNOWN = "unknown"
+    """The first that was recorded, of somebody who may have been a customer before (rule 9)."""
+    REPEAT = "repeat"
+    RETURN = "return"
+    """The first after a lapse."""
+
+
+class Outcome(StrEnum):
+    """What became of a trip, as of the day that was asked about."""
+
+    UNDER_WAY = "under_way"
+    """Nothing bought yet, and not given up."""
+    DROPPED_OFF = "dropped_off"
+    NOT_BACK_YET = "not_back_yet"
+    """Bought; no further trip, and not lapsed."""
+    NEXT_TRIP = "next_trip"
+    LAPSED = "lapsed"
+
+
+class Placed(Struct, frozen=True, gc=False):
+    """A touchpoint and the index of its phase, None for a kind the model does not know."""
+
+    touchpoint: Touchpoint
+    phase: int | None
+
+
+class Step(Struct):
+    """A stay in one phase within a trip.
+
+    Ended by the next step of the trip or by the next trip, whichever came first; None while
+    neither came.
+    """
+
+    phase: int
+    began_at_ms: int
+    ended_at_ms: int | None = None
+
+
+class Trip(Struct, kw_only=True):
+    """One pass through the phases. `number` counts a person's trips from 1."""
+
+    number: int
+    opened_at_ms: int
+    opened_day: int
+    last_day: int
+    """Of the last touchpoint that came while the trip was open."""
+    store: str | None = None
+    came_from: int | None = None
+    """The phase the trip before had reached."""
+    caused_by: int | None = None
+    """The number of the earlier trip that caused this one: then it is a loop."""
+    standing: Standing | None = None
+    bought_at_ms: int | None = None
+    """When its first purchase was; None without one."""
+    bought_store: str | None = None
+    bought_day: int = 0
+    last_bought_at_ms: int = 0
+    days_since_purchase: int | None = None
+    """Days from the purchase before to the trip's own."""
+    outcome: Outcome = Outcome.UNDER_WAY
+    touchpoints: list[Placed] = field(default_factory=list[Placed])
+    steps: list[Step] = field(default_factory=list[Step])
+
+
+class Journey(Struct):
+    """All trips of one person, in order, as of a day."""
+
+    person: int
+    trips: list[Trip]
+    lapse_day: int | None
+    """The day on which they lapse, or did, unless they buy before; None: never bought."""
+    lapsed: bool
+    last_store: str | None
+    """Where the last purchase was; None without one, or when that was in no store."""
+
+
+class Recording(Struct, frozen=True):
+    """What is known beside the touchpoints, to tell a first purchase from a first recorded one."""
+
+    began_day: int
+    enrolled_days: Mapping[int, int] = {}
+
+
+def journeys(
+    touchpoints: Iterable[Touchpoint], placement: Placement, now_day: int, recording: Recording
+) -> Iterator[Journey]:
+    """The journey of every person, by person, out of touchpoints in any order.
+
+    `now_day` is the day as of which trips are open, dropped off or lapsed; touchpoints of that
+    day and later should not be among them.
+    """
+    for _, of_person in groupby(in_order(touchpoints), lambda touchpoint: touchpoint.person):
+        yield fold(list(of_person), placement, now_day, recording)
+
+
+def fold(
+    touchpoints: Sequence[Touchpoint], placement: Placement, now_day: int, recording: Recording
+) -> Journey:
+    """The journey of one person out of their touchpoints, which are in order and not empty."""
+    person = touchpoints[0].person
+    state = _Fold(placement, recording.began_day, recording.enrolled_days.get(person))
+    for _, together in groupby(touchpoints, moment):
+        state.take(list(together))
+    return state.journey(person, now_day)
+
+
+class _Fold:
+    """What has to be remembered of a person while going through their touchpoints."""
+
+    def __init__(self, placement: Placement, began_day: int, enrolled_day: int | None) -> None:
+        self._placement = placement
+        self._settings = placement.settings
+        self._began_day = began_day
+        self._enrolled_day = enrolled_day
+        self._trips: list[Trip] = []
+        self._open: Trip | None = None
+        self._purchases = 0
+        self._bought_day: int | None = None
+        self._last_store: str | None = None
+        self._intervals: list[int] = []
+        self._trip_of: dict[str, Trip] = {}
+        self._phase_of: dict[str, int | None] = {}
+
+    def take(self, together: Sequence[Touchpoint]) -> None:
+        """The touchpoints of one event: with a purchase among them, they go where it goes."""
+        self._close_in_time(together[0].day)
+        bought: Trip | None = None
+        for touchpoint in together:
+            if touchpoint.kind == PURCHASE:
+                bought = self._buy(touchpoint, together)
+        for touchpoint in together:
+            if touchpoint.kind != PURCHASE:
+                self._place(touchpoint, bought)
+
+    def journey(self, person: int, now_day: int) -> Journey:
+        """The journey as of `now_day`."""
+        self._close_in_time(now_day)
+        lapse_day = None if self._bought_day is None else self._bought_day + self._patience() + 1
+        lapsed = lapse_day is not None and now_day >= lapse_day
+        last = self._trips[-1]
+        if last.bought_at_ms is not None:
+            last.outcome = Outcome.LAPSED if lapsed else Outcome.NOT_BACK_YET
+        return Journey(person, self._trips, lapse_day, lapsed, self._last_store)
+
+    def _close_in_time(self, day: int) -> None:
+        trip = self._open
+        if trip is None:
+            return
+        if trip.bought_at_ms is not None:
+            if day - trip.bought_day > self._settings.service_days:
+                self._open = None
+        elif day - trip.last_day > self._settings.quiet_days:
+            trip.outcome = Outcome.DROPPED_OFF
+            self._open = None
+
+    def _buy(self, purchase: Touchpoint, together: Sequence[Touchpoint]) -> Trip:
+        trip = self._open
+        if trip is None or (trip.bought_at_ms is not None and not self._goes_on(trip, purchase)):
+            trip = self._begin(purchase)
+        for touchpoint in together:
+            self._note_cause(trip, touchpoint)
+        if trip.bought_at_ms is None:
+            self._count(trip, purchase)
+        trip.last_bought_at_ms = purchase.occurred_at_ms
+        trip.bought_day = purchase.day
+        trip.bought_store = purchase.store
+        self._bought_day = purchase.day
+        self._last_store = purchase.store
+        history = History(self._purchases, trip.days_since_purchase, trip.caused_by is not None)
+        phase = self._phase(purchase, history)
+        if purchase.reference is not None:
+            self._trip_of[purchase.reference] = trip
+            self._phase_of[purchase.reference] = phase
+        self._add(trip, purchase, phase)
+        return trip
+
+    def _goes_on(self, trip: Trip, purchase: Touchpoint) -> bool:
+        """Whether a purchase is one with the trip's last: same store, same day, minutes apart."""
+        apart_ms = purchase.occurred_at_ms - trip.last_bought_at_ms
+        return (
+            purchase.store == trip.bought_store
+            and purchase.day == trip.bought_day
+            and apart_ms <= self._settings.same_trip_minutes * MINUTE_MS
+        )
+
+    def _count(self, trip: Trip, purchase: Touchpoint) -> None:
+        """The trip's first purchase: what it is in the customer's history."""
+        trip.bought_at_ms = purchase.occurred_at_ms
+        self._purchases += 1
+        if self._bought_day is None:
+            trip.standing = Standing.FIRST if self._is_first(purchase.day) else Standing.UNKNOWN
+            return
+        # Two stores' days may differ at one instant, so a later purchase can have an earlier day.
+        interval = max(0, purchase.day - self._bought_day)
+        trip.standing = Standing.RETURN if interval > self._patience() else Standing.REPEAT
+        trip.days_since_purchase = interval
+        insort(self._intervals, interval)
+
+    def _is_first(self, day: int) -> bool:
+        if day - self._began_day >= self._settings.start_up_days:
+            return True
+        return self._enrolled_day is not None and self._began_day <= self._enrolled_day <= day
+
+    def _patience(self) -> int:
+        """The most days between two purchases that are no lapse (rule 5)."""
+        if not self._intervals:
+            return self._settings.lapse_days
+        half = len(self._intervals) // 2
+        twice_median = self._intervals[half] + self._intervals[-half - 1]
+        return max(self._settings.lapse_days, self._settings.lapse_intervals * twice_median // 2)
+
+    def _place(self, touchpoint: Touchpoint, bought: Trip | None) -> None:
+        if touchpoint.kind == ENROLMENT and self._enrolled_day is None:
+            self._enrolled_day = touchpoint.day
+        belongs_to = self._trip_of.get(touchpoint.reference or "")
+        trip = belongs_to or bought
+        if trip is None:
+            trip = self._open
+            if trip is None or self._turns_away(trip, touchpoint):
+                trip = self._begin(touchpoint)
+        self._note_cause(trip, touchpoint)
+        self._add(trip, touchpoint, self._phase(touchpoint, self._history(trip, touchpoint)))
+
+    def _turns_away(self, trip: Trip, touchpoint: Touchpoint) -> bool:
+        """Whether a touchpoint after the purchase looks or chooses again, for the next trip."""
+        if trip.bought_at_ms is None:
+            return False
+        phase = self._phase(touchpoint, self._history(trip, touchpoint))
+        return phase is not None and self._placement.roles[phase] in (Role.LOOKING, Role.CHOOSING)
+
+    def _history(self, trip: Trip, touchpoint: Touchpoint) -> History:
+        since = None if self._bought_day is None else max(0, touchpoint.day - self._bought_day)
+        return History(self._purchases, since, trip.caused_by is not None)
+
+    def _phase(self, touchpoint: Touchpoint, history: History) -> int | None:
+        rule = self._placement.rule(touchpoint.kind, history, touchpoint.value)
+        if rule is None:
+            return None
+        if rule.with_purchase:
+            return self._phase_of.get(touchpoint.reference or "", rule.phase)
+        return rule.phase
+
+    def _begin(self, touchpoint: Touchpoint) -> Trip:
+        trip = Trip(
+            number=len(self._trips) + 1,
+            opened_at_ms=touchpoint.occurred_at_ms,
+            opened_day=touchpoint.day,
+            last_day=touchpoint.day,
+        )
+        if self._trips:
+            before = self._trips[-1]
+            if before.steps:
+                trip.came_from = before.steps[-1].phase
+            if before.bought_at_ms is not None:
+                before.outcome = Outcome.NEXT_TRIP
+                _end_step(before, touchpoint.occurred_at_ms)
+        self._trips.append(trip)
+        self._open = trip
+        return trip
+
+    def _note_cause(self, trip: Trip, touchpoint: Touchpoint) -> None:
+        cause = self._trip_of.get(touchpoint.cause or "")
+        if cause is not None and cause.number < trip.number:
+            trip.caused_by = max(cause.number, trip.caused_by or 0)
+
+    def _add(self, trip: Trip, touchpoint: Touchpoint, phase: int | None) -> None:
+        trip.touchpoints.append(Placed(touchpoint, phase))
+        trip.last_day = max(trip.last_day, touchpoint.day)
+        if trip.store is None:
+            trip.store = touchpoint.store
+        if phase is not None and (not trip.steps or trip.steps[-1].phase != phase):
+            _end_step(trip, touchpoint.occurred_at_ms)
+            trip.steps.append(Step(phase, touchpoint.occurred_at_ms))
+
+
+def _end_step(trip: Trip, at_ms: int) -> None:
+    if trip.steps and trip.steps[-1].ended_at_ms is None:
+        trip.steps[-1].ended_at_ms = at_ms

@@ -1,0 +1,5 @@
+# Rule 9. Recording began 60 days before.
+> day 0 10:00 purchase receipt=A
+recording began day -60
+as of day 1
+= trip 1, day 0: purchase(purchase) -> not_back_yet, first
