@@ -79,6 +79,10 @@ class PtyPort:
         """Frees the port of a host that died while holding it exclusively (TIOCEXCL)."""
         fcntl.ioctl(self._host, termios.TIOCNXCL)
 
+    def drop_unread(self) -> None:
+        """Drops what was sent to the host and not read by it."""
+        termios.tcflush(self._host, termios.TCIFLUSH)
+
     def close(self) -> None:
         if self._device < 0:
             return

@@ -51,8 +51,9 @@ class VirtualScanner:
             time.sleep(self._pace_s)
 
     def host_died(self) -> None:
-        """Frees the port of a host that was killed; also drops what the host sent to it."""
+        """Frees the port of a host that was killed, and drops what it had not read yet."""
         self._port.let_go()
+        self._port.drop_unread()
         while self._port.read():
             pass
 

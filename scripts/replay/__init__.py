@@ -1,0 +1,1 @@
+"""A real year of a grocery chain, replayed through tills and office (docs/demo.md)."""

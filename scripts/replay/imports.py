@@ -1,0 +1,54 @@
+"""The files that the office imports before the replay: price list and members."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.replay.data import ProductRow, households, products
+from scripts.replay.numbers import card_number
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+def write_products(path: Path, rows: Iterable[ProductRow]) -> int:
+    """Writes a CSV for `klantreis-office import products`; how many products it has."""
+    count = 0
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["code", "name", "price_cents", "department"])
+        for row in rows:
+            writer.writerow(
+                [
+                    row.code,
+                    row.name,
+                    "" if row.price_cents is None else row.price_cents,
+                    row.department,
+                ]
+            )
+            count += 1
+    return count
+
+
+def write_members(path: Path, household_ids: Iterable[int]) -> int:
+    """Writes a CSV for `klantreis-office import members`; how many members it has.
+
+    The data does not say when a household enrolled, so that stays open.
+    """
+    count = 0
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["member", "card"])
+        for household in household_ids:
+            writer.writerow([household, card_number(household)])
+            count += 1
+    return count
+
+
+def write_imports(data: "DuckDBPyConnection", place: Path) -> tuple[Path, Path]:
+    """Both files in `place`: products, members."""
+    products_file, members_file = place / "products.csv", place / "members.csv"
+    write_products(products_file, products(data))
+    write_members(members_file, households(data))
+    return products_file, members_file
