@@ -8,9 +8,11 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
 
 from terminal_agent.errors import ConfigError, TillError
 from terminal_agent.identify import CardRule, IdentifyRules
@@ -123,6 +125,14 @@ def _whole(least: int, most: int) -> Callable[[Any], Any]:
     return read
 
 
+# How a serial line is set can be changed at the device; then the file says so.
+_LINE: dict[str, _Key] = {
+    "baudrate": _Key(int, read=_whole(300, 1_000_000)),
+    "bytesize": _Key(int, read=_whole(7, 8)),
+    "parity": _Key(str, read=_one_of("none", "even", "odd")),
+    "stopbits": _Key(int, read=_whole(1, 2)),
+    "flow": _Key(str, read=_one_of("none", "xonxoff", "rtscts")),
+}
 _SECTIONS: dict[str, dict[str, _Key]] = {
     "till": {
         "data": _Key(str, required=True, read=_filled),
@@ -137,10 +147,12 @@ _SECTIONS: dict[str, dict[str, _Key]] = {
     "scanner": {
         "port": _Key(str, required=True, read=_filled),
         "profile": _Key(str, default="generic", read=_profile(load_scanner)),
+        **_LINE,
     },
     "printer": {
         "port": _Key(str, required=True, read=_filled),
         "profile": _Key(str, default="generic-80mm", read=_profile(load_printer)),
+        **_LINE,
     },
     "receipt": {
         "header": _Key((list, str), default=()),
@@ -226,13 +238,21 @@ def check_config(document: Mapping[str, Any], file: Path) -> Config:
         office_url=office["url"],
         office_ca_file=None if ca_file is None else _beside(file, ca_file),
         scanner_port=scanner["port"],
-        scanner=scanner["profile"],
+        scanner=_on_its_line(scanner["profile"], scanner),
         printer_port=printer["port"],
-        printer=printer["profile"],
+        printer=_on_its_line(printer["profile"], printer),
         rules=IdentifyRules(cards=tuple(cards)),
         receipt_header=tuple(receipt["header"]),
         receipt_footer=tuple(receipt["footer"]),
     )
+
+
+_Profile = TypeVar("_Profile", ScannerProfile, PrinterProfile)
+
+
+def _on_its_line(profile: _Profile, table: Mapping[str, Any]) -> _Profile:
+    set_here = {name: table[name] for name in _LINE if table[name] is not None}
+    return msgspec.structs.replace(profile, **set_here)
 
 
 def _or_utc(value: ZoneInfo | str) -> ZoneInfo:
