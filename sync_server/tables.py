@@ -13,7 +13,7 @@ are left for anonymous threads.
 
 import re
 
-from sqlalchemy import BigInteger, Index, Integer, LargeBinary, UniqueConstraint
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, MetaData, UniqueConstraint
 from sqlalchemy.orm import declared_attr, registry
 from sqlmodel import Field, SQLModel
 
@@ -27,7 +27,16 @@ TILL_ID_CHARS_MAX = 32
 TEXT_CHARS_MAX = 128
 
 
-class Table(SQLModel, registry=registry()):
+NAMES = {
+    "pk": "%(table_name)s_pk",
+    "fk": "%(table_name)s_%(column_0_N_name)s_fk",
+    "uq": "%(table_name)s_%(column_0_N_name)s_uq",
+    "ix": "%(table_name)s_%(column_0_N_name)s_ix",
+}
+"""Every constraint has a name, so that a later migration can say which one it means."""
+
+
+class Table(SQLModel, registry=registry(metadata=MetaData(naming_convention=NAMES))):
     """Base of the office's tables, in a registry of its own: the till has a `sale` table too."""
 
     @declared_attr.directive
@@ -37,6 +46,14 @@ class Table(SQLModel, registry=registry()):
 
 
 # ---------------------------------------------------------------- registry
+
+
+class Office(Table, table=True):
+    """One row: which keys (`sync_server.keys`) this database's tokens were made with."""
+
+    id: int = Field(primary_key=True, sa_column_kwargs=GIVEN)
+    key_fingerprint: bytes = Field(sa_type=LargeBinary)
+    created_at_ms: int = Field(sa_type=BigInteger)
 
 
 class Store(Table, table=True):
@@ -285,6 +302,8 @@ class Voucher(Table, table=True):
     issued from `issued_at_ms` on. Whether it was redeemed is in `Redemption`.
     """
 
+    __table_args__ = (Index("voucher_by_sale", "issuer", "epoch", "seq"),)
+
     issuer: str = Field(primary_key=True, max_length=TILL_ID_CHARS_MAX)
     serial: str = Field(primary_key=True, max_length=TEXT_CHARS_MAX, index=True)
     campaign: str = Field(max_length=TEXT_CHARS_MAX, index=True)
@@ -298,6 +317,9 @@ class Voucher(Table, table=True):
     person: int | None = Field(default=None, sa_type=BigInteger)
     reserved_at_ms: int = Field(sa_type=BigInteger)
     issued_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+    issued_epoch: int | None = Field(default=None, sa_type=BigInteger)
+    issued_seq: int | None = Field(default=None, sa_type=BigInteger)
+    """The event that confirmed the paper."""
 
 
 class Redemption(Table, table=True):

@@ -1,0 +1,1 @@
+"""Who may use what: tills by signature, people and programs by token, browsers by session."""

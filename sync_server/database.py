@@ -1,0 +1,197 @@
+"""The office's database: one engine, short transactions, one writer at a time on SQLite."""
+
+import threading
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from sync_server.errors import DatabaseError, RowRefused
+from sync_server.tables import Table
+
+BUSY_WAIT_S_MAX = 10
+CONNECT_WAIT_S_MAX = 5
+POOL_CONNECTIONS_MAX = 20
+
+Row = Mapping[str, Any]
+
+
+class Lock(IntEnum):
+    """PostgreSQL advisory locks of the office (one space a database)."""
+
+    INGEST = 0x4B520001
+    PROJECTOR = 0x4B520002
+    MIGRATION = 0x4B520003
+
+
+class Database:
+    """The engine behind a URL, and the two kinds of transactions the office has."""
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.on_sqlite = url.get_backend_name() == "sqlite"
+        self.engine = _sqlite_engine(url) if self.on_sqlite else _postgresql_engine(url)
+        self._writer = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Generator[Connection]:
+        """A transaction that only reads. Raises `DatabaseError`."""
+        with _told(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Generator[Connection]:
+        """A transaction that is durable when the block has ended. Raises `DatabaseError`."""
+        if not self.on_sqlite:
+            with _told(), self.engine.begin() as connection:
+                yield connection
+            return
+        if not self._writer.acquire(timeout=BUSY_WAIT_S_MAX):
+            raise _busy()
+        try:
+            writer = self.engine.execution_options(immediate=True)
+            with _told(), writer.begin() as connection:
+                yield connection
+        finally:
+            self._writer.release()
+
+    def close(self) -> None:
+        """Gives back every connection."""
+        self.engine.dispose()
+
+
+def lock_exclusive(connection: Connection, lock: Lock) -> None:
+    """Holds `lock` until the transaction ends; on SQLite a writer is alone anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": int(lock)})
+
+
+def lock_shared(connection: Connection, lock: Lock) -> None:
+    """Holds `lock` beside others who hold it so, until the transaction ends."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": int(lock)})
+
+
+def try_lock(connection: Connection, lock: Lock) -> bool:
+    """Whether `lock` was free; then it is held until the transaction ends."""
+    if connection.dialect.name != "postgresql":
+        return True
+    taken = connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": int(lock)})
+    return bool(taken.scalar_one())
+
+
+def upsert(
+    connection: Connection,
+    model: type[Table],
+    rows: Sequence[Row],
+    update: Iterable[str] = (),
+) -> None:
+    """Inserts `rows`; where the primary key is taken, sets the columns of `update`, or nothing."""
+    if not rows:
+        return
+    table = Table.metadata.tables[str(model.__tablename__)]
+    keys = [column.name for column in table.primary_key]
+    columns = list(update)
+    if connection.dialect.name == "postgresql":
+        statement = insert_postgresql(table)
+    else:
+        statement = insert_sqlite(table)
+    if columns:
+        changed = {name: statement.excluded[name] for name in columns}
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows)
+        )
+    else:
+        connection.execute(statement.on_conflict_do_nothing(index_elements=keys), list(rows))
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    try:
+        yield
+    except PoolTimeout as error:
+        raise _busy() from error
+    except SQLAlchemyError as error:
+        raise _explain(error) from error
+
+
+def _busy() -> DatabaseError:
+    return DatabaseError(
+        "database_busy",
+        f"The database had no time for {BUSY_WAIT_S_MAX} seconds.",
+        "Try again; if it stays so, look what else writes to it.",
+    )
+
+
+def _explain(error: SQLAlchemyError) -> DatabaseError:
+    cause = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    first_line = cause.splitlines()[0] if cause else type(error).__name__
+    if "locked" in cause or "lock timeout" in cause:
+        return _busy()
+    if "is full" in cause or "No space left" in cause:
+        return DatabaseError(
+            "disk_full",
+            "The disk under the database is full; nothing was kept.",
+            "Make room; tills keep their events and send them again.",
+        )
+    if "no such table" in cause or "does not exist" in cause or "no such column" in cause:
+        return DatabaseError(
+            "database_version",
+            f"The database is not of this version: {first_line}.",
+            "Run: klantreis-office migrate",
+        )
+    if isinstance(error, DataError | IntegrityError) or not isinstance(error, DBAPIError):
+        return RowRefused(
+            "row_refused",
+            f"The database does not take a row ({type(error).__name__}): {first_line}",
+            "This is a fault of the program; report it with this line.",
+        )
+    return DatabaseError(
+        "database",
+        f"The database failed ({type(error).__name__}): {first_line}",
+        "See that it runs and that DATABASE_URL is right; then try again.",
+    )
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = create_engine(
+        url, pool_size=POOL_CONNECTIONS_MAX, max_overflow=0, pool_timeout=BUSY_WAIT_S_MAX
+    )
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+        connection.isolation_level = None  # the driver begins nothing by itself; we say when
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_WAIT_S_MAX * 1000}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")  # an acknowledged event survives a power cut
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
+        immediate = connection.get_execution_options().get("immediate", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    return create_engine(
+        url,
+        pool_size=POOL_CONNECTIONS_MAX,
+        max_overflow=0,
+        pool_timeout=BUSY_WAIT_S_MAX,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_WAIT_S_MAX,
+            "options": f"-c lock_timeout={BUSY_WAIT_S_MAX}s",
+        },
+    )

@@ -1,0 +1,1 @@
+"""What flows back to the tills: members, products, offers, each with its version."""

@@ -1,0 +1,1 @@
+"""Takes batches of events: checked, appended to the log, acknowledged when they are durable."""

@@ -1,0 +1,57 @@
+"""From the bytes of a request to a batch, and from an event's bytes to an event. No I/O."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from wire.batches import BATCH_CONTENT_TYPE, Batch, BatchError, decode_batch
+from wire.chain import HASH_BYTES
+from wire.events import Event, decode_event
+from wire.readable import decode_readable_batch
+
+JSON_CONTENT_TYPE = "application/json"
+REASON_CHARS_MAX = 500
+UNDECODABLE = "undecodable"
+
+
+class Undecodable(NamedTuple):
+    """An event that could not be understood, and why."""
+
+    reason: str
+
+
+def decode_body(content_type: str, body: bytes) -> Batch | None:
+    """The batch in a request's body; None for a content type that is no batch.
+
+    Raises `BatchError` with the reason.
+    """
+    if content_type == BATCH_CONTENT_TYPE:
+        batch = decode_batch(body)
+        if len(batch.previous) != HASH_BYTES:
+            raise BatchError(f"`previous` has {len(batch.previous)} bytes, a hash has {HASH_BYTES}")
+        return batch
+    if content_type == JSON_CONTENT_TYPE:
+        return decode_readable_batch(body)
+    return None
+
+
+def understand(data: bytes, seq: int) -> Event | Undecodable:
+    """The event in `data`, which stands in place `seq` of its epoch."""
+    try:
+        event = decode_event(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        return Undecodable(_one_line(str(error)))
+    if event.seq != seq:
+        return Undecodable(f"it says it is number {event.seq} and stands in place {seq}")
+    return event
+
+
+def kind_of(event: Event | Undecodable) -> str:
+    """The tag of the event's body, as the log keeps it."""
+    if isinstance(event, Undecodable):
+        return UNDECODABLE
+    return str(event.body.__struct_config__.tag)
+
+
+def _one_line(reason: str) -> str:
+    return " ".join(reason.split())[:REASON_CHARS_MAX]

@@ -1,0 +1,82 @@
+"""Takes one batch: what it does to the database, in one transaction, and the answer."""
+
+import structlog
+
+from sync_server.errors import Refused
+from sync_server.ingest import log as event_log
+from sync_server.ingest.acceptance import Broken, Gap, accept, overlap
+from sync_server.ingest.decoding import Undecodable, understand
+from sync_server.ingest.log import Entry
+from sync_server.office import Office
+from wire.batches import Ack, Batch
+
+log = structlog.get_logger("ingest")
+
+
+def take(office: Office, batch: Batch) -> Ack:
+    """The acknowledgement of `batch`, given after the commit. Raises `Refused`.
+
+    A batch whose past is not the office's leaves an alarm and nothing else.
+    """
+    understood = [understand(data, seq) for seq, data in enumerate(batch.events, batch.first_seq)]
+    now_ms = office.now_ms()
+    with office.database.write() as connection:
+        head = event_log.lock_head(connection, batch.till_id, batch.epoch)
+        if head is None:
+            raise _unknown_epoch(batch)
+        seqs = overlap(head, batch)
+        known = event_log.known_hashes(connection, batch.till_id, batch.epoch, seqs)
+        accepted = accept(head, batch, known)
+        if isinstance(accepted, Gap):
+            raise _gap(batch, accepted)
+        if isinstance(accepted, Broken):
+            event_log.raise_alarm(connection, batch, accepted.seq, now_ms)
+        else:
+            new = zip(
+                range(batch.first_seq + accepted.new_from, batch.first_seq + len(batch.events)),
+                understood[accepted.new_from :],
+                batch.events[accepted.new_from :],
+                accepted.hashes,
+                strict=True,
+            )
+            entries = [Entry(*each) for each in new]
+            event_log.append(connection, batch, entries, accepted.head, now_ms)
+        bad = any(isinstance(event, Undecodable) for event in understood)
+        aside = event_log.set_aside_seqs(connection, batch) if bad else ()
+    if isinstance(accepted, Broken):
+        log.error("chain", till=batch.till_id, epoch=batch.epoch, seq=accepted.seq)
+        raise _broken(batch, accepted)
+    if aside:
+        log.warning("set aside", till=batch.till_id, epoch=batch.epoch, seqs=aside)
+    return Ack(batch.till_id, batch.epoch, accepted.head.seq, office.now_ms(), aside)
+
+
+def _unknown_epoch(batch: Batch) -> Refused:
+    return Refused(
+        409,
+        "epoch",
+        f"The office never gave till {batch.till_id} epoch {batch.epoch}.",
+        f"Enrol the till again: klantreis-office till add {batch.till_id}",
+    )
+
+
+def _gap(batch: Batch, gap: Gap) -> Refused:
+    return Refused(
+        409,
+        "gap",
+        f"The office has epoch {batch.epoch} up to {gap.expected_seq - 1}; "
+        f"the batch begins at {batch.first_seq}.",
+        f"Send from {gap.expected_seq} on.",
+        expected_seq=gap.expected_seq,
+    )
+
+
+def _broken(batch: Batch, broken: Broken) -> Refused:
+    return Refused(
+        409,
+        "chain",
+        f"At event {broken.seq} of epoch {batch.epoch} the office has another past than the till: "
+        "its disk was copied or put back.",
+        f"Look at both machines, then enrol the right one: klantreis-office till add "
+        f"{batch.till_id}",
+    )

@@ -1,0 +1,50 @@
+"""Brings the database to this program's version, and tells which one it has."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from sync_server.database import Database, Lock, lock_exclusive
+from sync_server.errors import DatabaseError
+
+
+def migrate(database: Database) -> tuple[str | None, str]:
+    """Runs what is missing, in one transaction; returns the versions before and after."""
+    with database.write() as connection:
+        lock_exclusive(connection, Lock.MIGRATION)
+        before = version(connection)
+        command.upgrade(_config(connection), "head")
+        return before, version(connection) or ""
+
+
+def require_current(database: Database) -> None:
+    """Raises `DatabaseError` when the database is of another version than this program."""
+    with database.read() as connection:
+        found = version(connection)
+    if found != newest_version():
+        raise DatabaseError(
+            "database_version",
+            f"The database is at version {found or 'none'}, this program at {newest_version()}.",
+            "Stop the office, make a backup, and run: klantreis-office migrate",
+        )
+
+
+def version(connection: Connection) -> str | None:
+    """The version the database is at, None when it is empty."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest_version() -> str:
+    """The version this program's tables are."""
+    return ScriptDirectory.from_config(_config(None)).get_current_head() or ""
+
+
+def _config(connection: Connection | None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config

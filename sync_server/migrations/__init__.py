@@ -1,0 +1,1 @@
+"""The database's versions (Alembic), from the first one on."""

@@ -1,0 +1,230 @@
+"""The projector: reads the log in order and fills the tables, with a cursor of its own.
+
+It can be stopped at any time, and started over from position zero with the same result. Several
+may run, in several processes: one works at a time.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, delete, func, insert, select
+from sqlmodel import col
+
+from sync_server import projection_rows
+from sync_server.database import Lock, lock_exclusive, try_lock, upsert
+from sync_server.errors import DatabaseError, RowRefused
+from sync_server.ingest.decoding import UNDECODABLE, Undecodable, understand
+from sync_server.members_projection import project_members
+from sync_server.office import Office
+from sync_server.projection import Fault, Logged, project
+from sync_server.tables import (
+    Cursor,
+    EventLog,
+    Person,
+    Quarantine,
+    Redemption,
+    Sale,
+    SaleLine,
+    Table,
+    Tender,
+    Touchpoint,
+    Voucher,
+    VoucherRefusal,
+)
+
+EVENTS_A_STEP = 1_000
+IDLE_S_MAX = 0.5
+"""How long it sleeps when nothing wakes it: other processes take batches, too."""
+FAILED_S = 5.0
+LOG = "log"
+REASON_CHARS_MAX = 500
+
+PROJECTION: tuple[type[Table], ...] = (
+    Touchpoint,
+    Person,
+    VoucherRefusal,
+    Redemption,
+    Voucher,
+    Tender,
+    SaleLine,
+    Sale,
+)
+
+log = structlog.get_logger("projector")
+
+
+class Projector:
+    """Runs in a thread of its own until `stop`."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+
+    def wake(self) -> None:
+        """Something was logged."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._wake.set()
+
+    def run(self) -> None:
+        """Projects until stopped. No failure ends it."""
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                if project_step(self._office) > 0:
+                    continue
+            except DatabaseError as error:
+                log.warning("waiting for the database", code=error.code, message=error.message)
+                self._stopping.wait(FAILED_S)
+                continue
+            except Exception:
+                log.exception("fault")
+                self._stopping.wait(FAILED_S)
+                continue
+            self._wake.wait(IDLE_S_MAX)
+
+
+def project_all(office: Office) -> int:
+    """Projects until there is nothing more to do; returns how many events it read."""
+    total = 0
+    while done := project_step(office):
+        total += done
+    return total
+
+
+def start_over(office: Office) -> None:
+    """Empties the projection, so that the next steps make it again from position zero."""
+    with office.database.write() as connection:
+        lock_exclusive(connection, Lock.PROJECTOR)
+        for table in (*PROJECTION, Cursor):
+            connection.execute(delete(table))
+        connection.execute(delete(Quarantine).where(col(Quarantine.stage) == "project"))
+
+
+def project_step(office: Office) -> int:
+    """Projects one bounded lot of events; returns how many, 0 when there is no more to do.
+
+    Also 0 while another process projects.
+    """
+    with office.database.write() as connection:
+        if not try_lock(connection, Lock.PROJECTOR):
+            return 0
+        members = project_members(connection)
+    upto = _horizon(office)
+    try:
+        return _step(office, upto, EVENTS_A_STEP) or members
+    except RowRefused:
+        # One of the lot cannot be stored. Alone, each of the others can.
+        return _one_by_one(office, upto)
+
+
+def _horizon(office: Office) -> int:
+    """The position up to which no event can appear any more.
+
+    PostgreSQL hands out positions before it commits them, so a higher one can be seen first. Who
+    appends holds the ingest lock shared from before the first position is drawn until the commit;
+    once it can be had alone, everything up to the highest position seen is there.
+    """
+    with office.database.read() as connection:
+        lock_exclusive(connection, Lock.INGEST)
+        return connection.execute(select(func.max(col(EventLog.position)))).scalar_one() or 0
+
+
+def _one_by_one(office: Office, upto: int) -> int:
+    done = 0
+    for _ in range(EVENTS_A_STEP):
+        try:
+            step = _step(office, upto, 1)
+        except RowRefused as error:
+            step = _skip(office, upto, error)
+        if not step:
+            break
+        done += step
+    return done
+
+
+def _skip(office: Office, upto: int, error: RowRefused) -> int:
+    with office.database.write() as connection:
+        if not try_lock(connection, Lock.PROJECTOR):
+            return 0
+        rows = _read(connection, upto, 1)
+        for row in rows:
+            log.error("set aside", position=row.position, reason=error.message)
+            _set_aside(connection, rows, [Fault(row.position, error.message)])
+            _move(connection, row.position)
+        return len(rows)
+
+
+def _step(office: Office, upto: int, events_max: int) -> int:
+    with office.database.write() as connection:
+        if not try_lock(connection, Lock.PROJECTOR):
+            return 0
+        rows = _read(connection, upto, events_max)
+        if not rows:
+            return 0
+        events: list[Logged] = []
+        repaired: list[int] = []
+        faults: list[Fault] = []
+        for row in rows:
+            event = understand(row.body, row.seq)
+            if not isinstance(event, Undecodable):
+                events.append(Logged(row.position, row.till_id, row.epoch, event))
+                if row.kind == UNDECODABLE:
+                    repaired.append(row.position)
+            elif row.kind != UNDECODABLE:
+                faults.append(Fault(row.position, event.reason))
+        projected = project(events, projection_rows.known(connection, events))
+        projection_rows.write(connection, projected)
+        if repaired:
+            connection.execute(delete(Quarantine).where(col(Quarantine.position).in_(repaired)))
+        _set_aside(connection, rows, [*faults, *projected.faults])
+        _move(connection, rows[-1].position)
+        return len(rows)
+
+
+def _read(connection: Connection, upto: int, events_max: int) -> Sequence[Any]:
+    cursor = projection_rows.cursor(connection, LOG)
+    return connection.execute(
+        select(
+            col(EventLog.position),
+            col(EventLog.till_id),
+            col(EventLog.epoch),
+            col(EventLog.seq),
+            col(EventLog.kind),
+            col(EventLog.received_at_ms),
+            col(EventLog.body),
+        )
+        .where(col(EventLog.position) > cursor, col(EventLog.position) <= upto)
+        .order_by(col(EventLog.position))
+        .limit(events_max)
+    ).all()
+
+
+def _move(connection: Connection, position: int) -> None:
+    upsert(connection, Cursor, [{"name": LOG, "position": position}], update=("position",))
+
+
+def _set_aside(connection: Connection, rows: Sequence[Any], faults: Sequence[Fault]) -> None:
+    reasons: dict[int, str] = {}
+    for fault in faults:
+        reasons.setdefault(fault.position, fault.reason[:REASON_CHARS_MAX])
+    aside = [
+        {
+            "position": row.position,
+            "stage": "project",
+            "till_id": row.till_id,
+            "epoch": row.epoch,
+            "seq": row.seq,
+            "received_at_ms": row.received_at_ms,
+            "reason": reasons[row.position],
+        }
+        for row in rows
+        if row.position in reasons
+    ]
+    if aside:
+        connection.execute(insert(Quarantine), aside)

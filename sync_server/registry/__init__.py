@@ -1,0 +1,1 @@
+"""What head office enters: stores, tills, members, products, offers."""

@@ -1,0 +1,153 @@
+"""Tills: where they stand, whether they may speak, how far the office has them."""
+
+import re
+import secrets
+from hashlib import sha256
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, insert, select, update
+from sqlmodel import col
+
+from sync_server.errors import RegistryError
+from sync_server.registry.generations import Part, next_generation
+from sync_server.registry.stores import require_store
+from sync_server.tables import Alarm, EnrolmentCode, Quarantine, Till, Watermark
+
+CODE_GROUPS = 4
+CODE_GROUP_CHARS = 5
+CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+"""32 letters that are not mistaken for each other: 100 bits in 20 of them."""
+CODE_MINUTES_MAX = 24 * 60
+_TILL_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+OFFICE_ISSUER = "office"
+"""The office's own name as an issuer of vouchers; no till may have it."""
+
+
+class TillRow(NamedTuple):
+    """A till as head office sees it. `watermark` is of the till's newest epoch."""
+
+    till_id: str
+    store_id: str
+    epoch: int
+    watermark: int
+    enrolled_at_ms: int | None
+    revoked_at_ms: int | None
+    last_seen_ms: int | None
+    clock_offset_ms: int | None
+    set_aside: int
+    alarms: int
+
+
+def add_till(
+    connection: Connection, till_id: str, store_id: str | None, minutes: int, now_ms: int
+) -> str:
+    """Adds a till, or lets a known one enrol again; returns the one-time code, which is not kept.
+
+    A known till keeps its store when `store_id` is None and moves at its enrolment otherwise.
+    Raises `RegistryError`.
+    """
+    if not _TILL_ID.fullmatch(till_id) or till_id == OFFICE_ISSUER:
+        raise RegistryError(
+            "till_id",
+            f"{till_id!r} is no name of a till.",
+            'Take up to 32 lower-case letters, digits and hyphens, and not "office".',
+        )
+    if not 1 <= minutes <= CODE_MINUTES_MAX:
+        raise RegistryError(
+            "minutes",
+            f"A code cannot be good for {minutes} minutes.",
+            f"Take 1 to {CODE_MINUTES_MAX}.",
+        )
+    known = connection.execute(select(col(Till.store_id)).where(col(Till.till_id) == till_id))
+    at_store = known.scalar_one_or_none()
+    if store_id is None and at_store is None:
+        raise RegistryError(
+            "till_store",
+            f"Till {till_id} is new, and nothing says in which store it stands.",
+            f"Run: klantreis-office till add {till_id} --store STORE",
+        )
+    if store_id is not None:
+        require_store(connection, store_id)
+    if at_store is None:
+        row = {"till_id": till_id, "store_id": store_id, "epoch": 0, "created_at_ms": now_ms}
+        connection.execute(insert(Till), row)
+    elif store_id not in (None, at_store):
+        connection.execute(
+            update(Till).where(col(Till.till_id) == till_id).values(store_id=store_id)
+        )
+    return _new_code(connection, till_id, now_ms, now_ms + minutes * 60_000)
+
+
+def revoke_till(connection: Connection, till_id: str, now_ms: int) -> None:
+    """Takes a till's right to speak and its vouchers' worth, at once. Raises `RegistryError`."""
+    done = connection.execute(
+        update(Till)
+        .where(col(Till.till_id) == till_id, col(Till.revoked_at_ms).is_(None))
+        .values(revoked_at_ms=now_ms)
+    )
+    if not done.rowcount:
+        raise RegistryError(
+            "till_unknown",
+            f"There is no till {till_id} that could be revoked.",
+            "See which there are: klantreis-office till list",
+        )
+    # Codes that are still good would let the machine in again.
+    connection.execute(
+        update(EnrolmentCode)
+        .where(col(EnrolmentCode.till_id) == till_id, col(EnrolmentCode.expires_at_ms) > now_ms)
+        .values(expires_at_ms=now_ms)
+    )
+    next_generation(connection, Part.OFFERS, now_ms)
+
+
+def list_tills(connection: Connection, till_id: str | None = None) -> list[TillRow]:
+    """All tills, by name, or the one named."""
+    aside = (
+        select(func.count()).where(col(Quarantine.till_id) == col(Till.till_id)).scalar_subquery()
+    )
+    alarms = select(func.count()).where(col(Alarm.till_id) == col(Till.till_id)).scalar_subquery()
+    statement = (
+        select(
+            col(Till.till_id),
+            col(Till.store_id),
+            col(Till.epoch),
+            func.coalesce(col(Watermark.seq), 0),
+            col(Till.enrolled_at_ms),
+            col(Till.revoked_at_ms),
+            col(Till.last_seen_ms),
+            col(Till.clock_offset_ms),
+            aside,
+            alarms,
+        )
+        .outerjoin(
+            Watermark,
+            (col(Watermark.till_id) == col(Till.till_id))
+            & (col(Watermark.epoch) == col(Till.epoch)),
+        )
+        .order_by(col(Till.till_id))
+    )
+    if till_id is not None:
+        statement = statement.where(col(Till.till_id) == till_id)
+    return [TillRow(*row) for row in connection.execute(statement)]
+
+
+def code_hash(code: str) -> bytes:
+    """What is kept of an enrolment code. Case, blanks and hyphens do not matter."""
+    plain = re.sub(r"[\s-]", "", code).upper()
+    return sha256(b"klantreis-enrolment-1 " + plain.encode()).digest()
+
+
+def _new_code(connection: Connection, till_id: str, now_ms: int, expires_at_ms: int) -> str:
+    groups = [
+        "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_GROUP_CHARS))
+        for _ in range(CODE_GROUPS)
+    ]
+    code = "-".join(groups)
+    row = {
+        "code_hash": code_hash(code),
+        "till_id": till_id,
+        "created_at_ms": now_ms,
+        "expires_at_ms": expires_at_ms,
+    }
+    connection.execute(insert(EnrolmentCode), row)
+    return code
