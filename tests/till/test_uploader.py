@@ -1,0 +1,271 @@
+"""The uploader against real HTTP: an office that acknowledges, refuses, talks rubbish or is away."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from terminal_agent.errors import OfficeRefused, OfficeUnreachable
+from terminal_agent.identity import Identity, KeyFile, enrol, verify
+from terminal_agent.journal import Journal
+from terminal_agent.office import RETRY_WAIT_S_MAX, RETRY_WAIT_S_MIN, Office, retry_wait_s
+from terminal_agent.uploader import IDLE_S_MAX, REFUSED_WAIT_S, Link, Uploader
+from wire.batches import decode_batch
+from wire.events import TillStarted
+from wire.requests import read_header, signing_text
+
+PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(32))
+Reply = Callable[[BaseHTTPRequestHandler, bytes], tuple[int, bytes]]
+
+
+class _Office:
+    """A real HTTP server that answers as it is told, and keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.reply: Reply = acknowledge
+        self.bodies: list[bytes] = []
+        self.headers: list[str] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.bodies.append(body)
+                outer.headers.append(self.headers.get("Authorization", ""))
+                status, answer = outer.reply(self, body)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def acknowledge(_: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
+    batch = decode_batch(body)
+    ack = {
+        "till_id": batch.till_id,
+        "epoch": batch.epoch,
+        "watermark": batch.first_seq + len(batch.events) - 1,
+        "office_time_ms": 1_800_000_000_000,
+    }
+    return 200, json.dumps(ack).encode()
+
+
+def refuse(status: int, code: str, **more: object) -> Reply:
+    refusal = {"code": code, "message": "no", "fix": "do", "office_time_ms": 5, **more}
+    return lambda *_: (status, json.dumps(refusal).encode())
+
+
+@pytest.fixture
+def office() -> Iterator[_Office]:
+    made = _Office()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def identity() -> Identity:
+    key = KeyFile("till-1", "s", "Store", 1, "", PRIVATE.private_bytes_raw(), bytes(32), bytes(32))
+    return Identity(key)
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=5) as opened:
+        yield opened
+
+
+@pytest.fixture
+def uploader(
+    journal: Journal, office: _Office, identity: Identity, client: httpx.Client
+) -> Uploader:
+    for _ in range(3):
+        journal.record(TillStarted("0", "test"), 0)
+    side = Office(office.url, identity, client)
+    return Uploader(journal, side, lambda: side.offset_ms, lambda: 0.0, lambda: None)
+
+
+def test_what_is_acknowledged_is_sent_once(uploader: Uploader, journal: Journal, office: _Office):
+    assert uploader.step() == 0
+    assert journal.unsent_count() == 0
+    assert uploader.step() == IDLE_S_MAX
+    assert len(office.bodies) == 1
+    assert uploader.link is Link.ONLINE
+
+
+def test_a_request_is_signed_by_the_till(uploader: Uploader, office: _Office):
+    uploader.step()
+    signed = read_header(office.headers[0])
+    assert signed is not None
+    text = signing_text("till-1", signed.at_ms, "POST", "/v1/events", office.bodies[0])
+    assert verify(PRIVATE.public_key().public_bytes_raw(), signed.signature, text)
+
+
+def test_the_offset_to_the_offices_clock_is_measured_and_sent(
+    uploader: Uploader, journal: Journal, office: _Office
+):
+    uploader.step()
+    journal.record(TillStarted("0", "again"), 0)
+    uploader.step()
+    first, second = (decode_batch(body).clock_offset_ms for body in office.bodies)
+    assert first is None
+    assert second is not None
+    assert abs(second) > 60_000
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        (200, b""),
+        (200, b"<html>Please sign in to the network</html>"),
+        (200, b'{"till_id": "till-2", "epoch": 1, "watermark": 3, "office_time_ms": 0}'),
+        (200, b'{"till_id": "till-1", "epoch": 1, "watermark": 2, "office_time_ms": 0}'),
+        (500, b"Internal Server Error"),
+        (302, b""),
+        (404, b"nginx"),
+    ],
+)
+def test_an_answer_that_is_not_the_offices_moves_nothing(
+    uploader: Uploader, journal: Journal, office: _Office, rubbish: tuple[int, bytes]
+):
+    office.reply = lambda *_: rubbish
+    assert uploader.step() > 0
+    assert journal.unsent_count() == 3
+    assert uploader.link is Link.OFFLINE
+    assert uploader.problem is not None
+    assert "office.url" in uploader.problem.fix
+
+
+def test_an_answer_without_end_is_cut_off(uploader: Uploader, journal: Journal, office: _Office):
+    office.reply = lambda *_: (200, b" " * 3_000_000)
+    uploader.step()
+    assert journal.unsent_count() == 3
+    assert uploader.problem is not None
+    assert uploader.problem.code == "office_rubbish"
+
+
+def test_a_refusal_waits_for_a_person_and_keeps_everything(
+    uploader: Uploader, journal: Journal, office: _Office
+):
+    office.reply = refuse(401, "not_enrolled")
+    assert uploader.step() == REFUSED_WAIT_S
+    assert journal.unsent_count() == 3
+    assert uploader.link is Link.REFUSED
+    assert uploader.problem is not None
+    assert (uploader.problem.message, uploader.problem.fix) == ("no", "do")
+
+
+def test_an_office_that_is_away_is_asked_again_and_everything_arrives(
+    uploader: Uploader, journal: Journal, office: _Office
+):
+    office.reply = refuse(503, "busy")
+    assert uploader.step() >= RETRY_WAIT_S_MIN
+    office.reply = acknowledge
+    assert uploader.step() == 0
+    assert journal.unsent_count() == 0
+
+
+def test_an_office_that_lost_events_gets_them_again(
+    uploader: Uploader, journal: Journal, office: _Office
+):
+    uploader.step()
+    journal.record(TillStarted("0", "again"), 0)
+    office.reply = refuse(409, "gap", expected_seq=2)
+    uploader.step()
+    office.reply = acknowledge
+    uploader.step()
+    assert decode_batch(office.bodies[-1]).first_seq == 2
+    assert journal.unsent_count() == 0
+
+
+def test_a_till_whose_clock_is_wrong_learns_the_time_and_signs_again(
+    uploader: Uploader, journal: Journal, office: _Office
+):
+    def strict(handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
+        signed = read_header(office.headers[-1])
+        assert signed is not None
+        if abs(signed.at_ms - 1_900_000_000_000) > 300_000:
+            return refuse(401, "clock", office_time_ms=1_900_000_000_000)(handler, body)
+        return acknowledge(handler, body)
+
+    office.reply = strict
+    assert uploader.step() == 0
+    assert len(office.bodies) == 2
+    assert journal.unsent_count() == 0
+
+
+def test_nothing_listens_is_told_as_unreachable(
+    journal: Journal, identity: Identity, client: httpx.Client
+):
+    journal.record(TillStarted("0", "test"), 0)
+    side = Office("http://127.0.0.1:9", identity, client)
+    uploader = Uploader(journal, side, lambda: None, lambda: 0.0, lambda: None)
+    uploader.step()
+    assert uploader.problem is not None
+    assert "Go on selling" in uploader.problem.fix
+
+
+@given(st.integers(0, 10_000), st.floats(0, 1, exclude_max=True))
+def test_a_back_off_is_bounded_on_both_sides(failures: int, random: float):
+    wait_s = retry_wait_s(failures, lambda: random)
+    assert RETRY_WAIT_S_MIN <= wait_s <= RETRY_WAIT_S_MAX
+
+
+def test_a_back_off_grows(office: _Office):
+    waits = [retry_wait_s(n, lambda: 0.999) for n in range(8)]
+    assert waits == sorted(waits)
+    assert waits[-1] > 10 * waits[1]
+
+
+def test_an_enrolment_keeps_the_private_key_at_home(office: _Office, client: httpx.Client):
+    def grant(_: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
+        enrolment = {
+            "till_id": "till-7",
+            "store_id": "s1",
+            "store_name": "Store 1",
+            "epoch": 2,
+            "identifier_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+            "office_public_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+            "office_time_ms": 1,
+        }
+        return 200, json.dumps(enrolment).encode()
+
+    office.reply = grant
+    key = enrol(office.url, "ABCD-EFGH", lambda url, body: client.post(url, content=body))
+    assert (key.till_id, key.epoch, key.identifier_key) == ("till-7", 2, bytes(range(32)))
+    assert key.private_key not in office.bodies[0]
+
+
+def test_a_code_that_is_not_good_is_told_in_the_offices_words(
+    office: _Office, client: httpx.Client
+):
+    office.reply = refuse(401, "code_expired")
+    with pytest.raises(OfficeRefused) as refused:
+        enrol(office.url, "ABCD-EFGH", lambda url, body: client.post(url, content=body))
+    assert refused.value.code == "code_expired"
+
+
+def test_enrolling_at_something_else_says_so(office: _Office, client: httpx.Client):
+    office.reply = lambda *_: (200, b"<html>")
+    with pytest.raises(OfficeUnreachable):
+        enrol(office.url, "ABCD-EFGH", lambda url, body: client.post(url, content=body))
