@@ -7,11 +7,13 @@ looks like: docs/member-index.md; why: docs/decisions/0003-member-index.md.
 from native.matcher.errors import EntryRefused, IndexRefused
 from native.matcher.schemes import MEMBER_MAX, Candidate, Scheme
 
+COMPILED = ("native.matcher.fill", "native.matcher.mapped", "native.matcher.lookup")
+
 try:
     from native.matcher.build import BuildReport, NumberColumn, build
-    from native.matcher.lookup import MemberIndex
+    from native.matcher.lookup import MISSING, MemberIndex
 except ModuleNotFoundError as error:
-    if error.name not in ("native.matcher.fill", "native.matcher.lookup"):
+    if error.name not in COMPILED:
         raise
     raise ImportError(
         "the compiled matcher is not here: klantreis was not installed, or without a C compiler."
@@ -22,6 +24,7 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "MEMBER_MAX",
+    "MISSING",
     "BuildReport",
     "Candidate",
     "EntryRefused",

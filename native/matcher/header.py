@@ -10,8 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from zlib import crc32
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from native.matcher.errors import IndexRefused
-from native.matcher.schemes import CHECKS, KEY_ID_BYTES, KINDS, NAME_BYTES_MAX, Scheme
+from native.matcher.schemes import CHECKS, KEY_ID_BYTES, KINDS, NAME_BYTES_MAX, Scheme, key_id
 
 PAGE_BYTES = 4096
 HEADER_BYTES = PAGE_BYTES
@@ -31,6 +34,8 @@ SIGNED_CONTEXT = b"klantreis member index 1\0"
 PAGES_MAX = 2**20
 PAGE_SLOTS = 512
 SPILL_ENTRY_BYTES = 16
+SPILL_ENTRIES_MAX = 2**20
+FILTER_BLOCKS_MAX = 2**28
 FILTER_BLOCK_BYTES = 8
 CONFIRM_BYTES = 2
 
@@ -217,6 +222,50 @@ def decode_header(data: bytes, file_bytes: int) -> Header:
     return header
 
 
+def refuse_foreign(header: Header, first: bytes, key: bytes, public_key: bytes | None) -> None:
+    """Raises `IndexRefused` unless the file, whose header's bytes are `first`, is made for `key`
+    and signed with the private half of `public_key` (if given)."""
+    if header.key_id != key_id(key):
+        raise IndexRefused(
+            "the file was made with another identifier key",
+            "Give the key of this deployment, or fetch the file that belongs to it.",
+        )
+    if public_key is None:
+        return
+    if header.signature is None:
+        raise IndexRefused(
+            "the file is not signed, and this machine wants a signature",
+            "Let the office build the index with its signing key.",
+        )
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(
+            header.signature, signed_message(first)
+        )
+    except InvalidSignature:
+        raise IndexRefused(
+            "the signature is not the office's", "Do not use the file; fetch it from the office."
+        ) from None
+
+
+def refuse_strange_delta(base: Header, delta: Header | None) -> None:
+    """Raises `IndexRefused` unless `base` is one and `delta`, if there is one, belongs on it."""
+    if base.is_delta:
+        raise IndexRefused("the base is a delta", "Open the base, and give the delta as the delta.")
+    if delta is None:
+        return
+    if delta.base_generation != base.generation:
+        raise IndexRefused(
+            f"the delta belongs on generation {delta.base_generation or 'none: it is a base'},"
+            f" the base is generation {base.generation}",
+            "Fetch base and delta from the office together.",
+        )
+    if [r.scheme for r in delta.records] != [r.scheme for r in base.records]:
+        raise IndexRefused(
+            "the delta has other schemes than its base",
+            "Let the office build base and delta anew.",
+        )
+
+
 def _inconsistent(what: str) -> IndexRefused:
     return IndexRefused(
         f"the header contradicts itself ({what}); no office of this version wrote it", ASK_AGAIN
@@ -260,6 +309,8 @@ def _check_sections(header: Header, pages: int, length: int) -> None:
     if not 1 <= pages <= PAGES_MAX or s.table.length != pages * PAGE_BYTES:
         raise _inconsistent("pages")
     if s.spill.length % SPILL_ENTRY_BYTES or s.filter.length % FILTER_BLOCK_BYTES:
+        raise _inconsistent("spill or filter")
+    if header.spilled > SPILL_ENTRIES_MAX or header.filter_blocks > FILTER_BLOCKS_MAX:
         raise _inconsistent("spill or filter")
     if s.confirm.length not in (0, pages * PAGE_SLOTS * CONFIRM_BYTES):
         raise _inconsistent("confirm column")

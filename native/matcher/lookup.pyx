@@ -1,26 +1,22 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # cython: embedsignature=False, binding=False, always_allow_keywords=False
-"""Looking members up in a mapped index (table.h, overlay.h)."""
+"""Looking members up in a mapped index (table.h, overlay.h, near.h)."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.long cimport PyLong_FromUnsignedLong
 
-import mmap
-import os
+from array import array
 
-from native.matcher.digests import DIGEST_BYTES, DIGESTS_A_PAGE, level_pages, page_digest, root_of
 from native.matcher.errors import IndexRefused
-from native.matcher.header import ASK_AGAIN, HEADER_BYTES, decode_header, signed_message
+from native.matcher.header import ASK_AGAIN, refuse_strange_delta
+from native.matcher.mapped cimport File
 from native.matcher.schemes import (
     CHECKS,
     KINDS,
-    TOKEN_BYTES_MAX,
+    Candidate,
     check_key,
-    key_id,
     scheme_confirm_key,
     scheme_hash_key,
 )
@@ -37,292 +33,94 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
-    bint PyUnicode_CheckExact(object text)
-
-cdef extern from "siphash.h" nogil:
-    ctypedef struct siphash_key:
-        uint64_t k0
-        uint64_t k1
-    uint64_t siphash_number(siphash_key key, uint64_t number)
-    uint64_t siphash_bytes(siphash_key key, const char *data, size_t length)
-
-cdef extern from "numbers.h" nogil:
-    int number_key(const char *text, size_t length, uint64_t *key)
-
-cdef extern from "overlay.h" nogil:
-    enum:
-        PAGE_BYTES
-        BATCH_MAX
-    const uint32_t FOUND_DAMAGE
-    ctypedef struct spill_entry:
-        uint32_t hash_low
-    ctypedef struct table:
-        const uint32_t *lines
-        const spill_entry *spill
-        const uint32_t *filter
-        const uint16_t *confirm
-        uint32_t pages
-        uint32_t spilled
-        uint32_t filter_blocks
-        uint32_t lines_page
-        uint32_t filter_page
-        uint32_t confirm_page
-        uint32_t *checked
-        uint32_t *spill_bits
-        uint32_t spill_mask
-        int (*check_page)(void *owner, uint32_t page) noexcept
-        void *owner
-    ctypedef struct overlay:
-        table base
-        table delta
-        int has_delta
-    void spill_bits_fill(table *t)
-    int has_confirm(const overlay *o)
-    uint32_t overlay_find(const overlay *o, uint64_t hash)
-    uint32_t overlay_find_confirmed(const overlay *o, uint64_t hash, uint16_t confirm)
-    uint32_t overlay_find_batch(const overlay *o, const uint64_t *hash, int n, uint32_t *stored)
+    bint PyUnicode_Check(object text)
+    str PyUnicode_FromStringAndSize(const char *text, Py_ssize_t size)
 
 cdef enum:
-    KIND_NUMBER = 1
-    KIND_TEXT = 2
-    KIND_TOKEN = 3
-    SPILL_BITS_MIN = 4096
-    SPILL_BITS_A_KEY = 64
-    WHOLE_CHECK_PAGES_MAX = 64  # a file of 256 KiB or less is checked whole when it is opened
+    TEXT_CHARACTERS_MAX = 32
+    TOKEN_BYTES_MAX = 512
+
+MISSING = 2**32 - 1
+"""What `find_values` says for a number that nobody has."""
+
+CHANGES = ("unreadable", "swapped", "substituted", "double", "missing", "extra", "two")
 
 
-cdef int check_page_of(void *owner, uint32_t page) noexcept with gil:
-    try:
-        return 0 if (<File>owner).check(page) else -1
-    except BaseException:
-        return -1
-
-
-@cython.final
-cdef class File:
-    """One index file, mapped read-only: its header, and the table in it."""
-
-    cdef readonly object header
-    cdef readonly str path
-    cdef table table
-    cdef Py_buffer buffer
-    cdef bint mapped
-    cdef const uint8_t *data
-    cdef list levels  # (first page, pages) of each level of digests, lowest first
-    cdef uint32_t content_pages
-    cdef uint32_t file_pages
-
-    def __cinit__(self, path, bytes key, bytes public_key):
-        cdef uint32_t bits
-        memset(&self.table, 0, sizeof(table))
-        self.path = os.fspath(path)
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+cdef inline bint identified(
+    const domain *d, object identifier, bint confirmed, uint64_t *hash, uint16_t *confirm
+) except -1:
+    """The hash, and if wanted the confirming hash, of an identifier; False when it does not fit
+    the scheme, so that nobody can have it."""
+    cdef const char *data
+    cdef size_t length
+    cdef Py_ssize_t size
+    cdef uint64_t key
+    if not PyUnicode_Check(identifier):
+        raise TypeError(f"an identifier is a str, not {type(identifier).__name__}")
+    if TEXT_IS_ASCII(identifier):
+        data = TEXT_DATA(identifier)
+        length = TEXT_LENGTH(identifier)
+    elif d.kind == KIND_TOKEN:
         try:
-            size = os.fstat(descriptor).st_size
-            first = os.pread(descriptor, HEADER_BYTES, 0)
-            self.header = decode_header(first, size)
-            refuse_foreign(self.header, first, key, public_key)
-            memory = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
-        finally:
-            os.close(descriptor)
-        PyObject_GetBuffer(memory, &self.buffer, PyBUF_SIMPLE)
-        self.mapped = True
-        self.data = <const uint8_t *>self.buffer.buf
-        self.file_pages = <uint32_t>(size // PAGE_BYTES)
-        self.set_table()
-        self.set_levels()
-        self.check_first_pages()
-
-    cdef int set_table(self) except -1:
-        cdef uint32_t bits
-        cdef table *t = &self.table
-        sections = self.header.sections
-        t.pages = self.header.pages
-        t.spilled = self.header.spilled
-        t.filter_blocks = self.header.filter_blocks
-        t.lines = <const uint32_t *>(self.data + <size_t>sections.table.offset)
-        t.spill = <const spill_entry *>(self.data + <size_t>sections.spill.offset)
-        t.lines_page = sections.table.offset // PAGE_BYTES
-        if sections.filter.length:
-            t.filter = <const uint32_t *>(self.data + <size_t>sections.filter.offset)
-            t.filter_page = sections.filter.offset // PAGE_BYTES
-        if sections.confirm.length:
-            t.confirm = <const uint16_t *>(self.data + <size_t>sections.confirm.offset)
-            t.confirm_page = sections.confirm.offset // PAGE_BYTES
-        bits = SPILL_BITS_MIN
-        while bits < t.spilled * SPILL_BITS_A_KEY:
-            bits *= 2
-        t.spill_mask = bits - 1
-        t.spill_bits = <uint32_t *>calloc(bits // 32, 4)
-        t.checked = <uint32_t *>calloc(self.file_pages // 32 + 1, 4)
-        if t.spill_bits == NULL or t.checked == NULL:
-            raise MemoryError()
-        t.check_page = check_page_of
-        t.owner = <void *>self
-        return 0
-
-    cdef int set_levels(self) except -1:
-        cdef uint32_t page
-        digests = self.header.sections.digests
-        page = digests.offset // PAGE_BYTES
-        self.content_pages = page - 1
-        self.levels = []
-        for pages in level_pages(self.content_pages):
-            self.levels.append((page, pages))
-            page += pages
-        if page != self.file_pages:
-            raise IndexRefused("the header contradicts itself (digests)", ASK_AGAIN)
-        return 0
-
-    cdef int check_first_pages(self) except -1:
-        """The top of the tree, the spill, and small files whole."""
-        cdef uint32_t page
-        top = self.file_pages - 1
-        if root_of(self.page_bytes(top)) != self.header.root:
-            raise self.damage(top)
-        self.set_checked(top)
-        spill = self.header.sections.spill
-        for page in range(spill.offset // PAGE_BYTES, (spill.offset + spill.padded) // PAGE_BYTES):
-            self.require(page)
-        spill_bits_fill(&self.table)
-        if self.file_pages <= WHOLE_CHECK_PAGES_MAX:
-            self.require_all()
-        return 0
-
-    def __dealloc__(self):
-        if self.mapped:
-            PyBuffer_Release(&self.buffer)
-        free(self.table.checked)
-        free(self.table.spill_bits)
-
-    cdef object page_bytes(self, uint32_t page):
-        return memoryview(self.buffer.obj)[<size_t>page * PAGE_BYTES:(<size_t>page + 1) * PAGE_BYTES]
-
-    cdef void set_checked(self, uint32_t page) noexcept:
-        self.table.checked[page >> 5] |= <uint32_t>1 << (page & 31)
-
-    cdef bint is_checked(self, uint32_t page) noexcept:
-        return (self.table.checked[page >> 5] >> (page & 31)) & 1
-
-    cdef bint check(self, uint32_t page) except -1:
-        """Whether the page, and the digest pages above it, match their digests."""
-        cdef uint32_t holder
-        if self.is_checked(page):
-            return True
-        place = self.digest_place(page)
-        if place is None:
-            return root_of(self.page_bytes(page)) == self.header.root
-        holder, at = place
-        if not self.check(holder):
+            data = PyUnicode_AsUTF8AndSize(identifier, &size)
+        except UnicodeEncodeError:
             return False
-        if bytes(self.page_bytes(holder)[at:at + DIGEST_BYTES]) != page_digest(self.page_bytes(page)):
+        length = <size_t>size
+    else:
+        return False
+    if d.kind == KIND_NUMBER:
+        if not number_key(data, length, &key) or not (d.lengths >> length) & 1:
             return False
-        self.set_checked(page)
+        hash[0] = siphash_number(d.hash_key, key)
+        if confirmed:
+            confirm[0] = <uint16_t>siphash_number(d.confirm_key, key)
         return True
-
-    cdef object digest_place(self, uint32_t page):
-        """(page, offset in it) of the page's digest; None for the top, whose digest is the root."""
-        cdef Py_ssize_t level, index
-        if page <= self.content_pages:
-            level = 0
-            index = page - 1
-        else:
-            level = 1
-            while page >= self.levels[level - 1][0] + self.levels[level - 1][1]:
-                level += 1
-            index = page - self.levels[level - 1][0]
-        if level == len(self.levels):
-            return None
-        return self.levels[level][0] + index // DIGESTS_A_PAGE, index % DIGESTS_A_PAGE * DIGEST_BYTES
-
-    cdef int require(self, uint32_t page) except -1:
-        if not self.check(page):
-            raise self.damage(page)
-        return 0
-
-    cdef int require_all(self) except -1:
-        cdef uint32_t page
-        for page in range(1, self.file_pages):
-            self.require(page)
-        return 0
-
-    cdef object damage(self, uint32_t page):
-        return IndexRefused(
-            f"page {page} of {os.path.basename(self.path)} is damaged: its digest does not match",
-            ASK_AGAIN,
-        )
-
-
-def refuse_foreign(header, bytes first, bytes key, bytes public_key):
-    """Raises `IndexRefused` unless the file is made for `key` and signed for `public_key`."""
-    if header.key_id != key_id(key):
-        raise IndexRefused(
-            "the file was made with another identifier key",
-            "Give the key of this deployment, or fetch the file that belongs to it.",
-        )
-    if public_key is None:
-        return
-    if header.signature is None:
-        raise IndexRefused(
-            "the file is not signed, and this machine wants a signature",
-            "Let the office build the index with its signing key.",
-        )
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(
-            header.signature, signed_message(first)
-        )
-    except InvalidSignature:
-        raise IndexRefused(
-            "the signature is not the office's", "Do not use the file; fetch it from the office."
-        ) from None
-
-
-cdef struct domain:
-    int kind
-    int check
-    uint64_t lengths
-    siphash_key hash_key
-    siphash_key confirm_key
+    if d.kind == KIND_TEXT:
+        if length > TEXT_CHARACTERS_MAX or not (d.lengths >> length) & 1:
+            return False
+    elif length == 0 or length > TOKEN_BYTES_MAX:
+        return False
+    hash[0] = siphash_bytes(d.hash_key, data, length)
+    if confirmed:
+        confirm[0] = <uint16_t>siphash_bytes(d.confirm_key, data, length)
+    return True
 
 
 @cython.final
 cdef class View:
-    """A base and its delta as they are looked up together. Never changes once made."""
-
-    cdef File base
-    cdef File delta
-    cdef overlay overlay
-    cdef bint confirmed
-    cdef domain *domains
-    cdef dict positions
-    cdef tuple schemes
+    """A base and its delta as they are looked up together. Never changes once made, so readers
+    that hold it go on undisturbed while the index is swapped."""
 
     def __cinit__(self, File base not None, File delta, bytes key):
+        cdef domain *d
+        refuse_strange_delta(base.header, None if delta is None else delta.header)
         self.base = base
         self.delta = delta
         self.overlay.base = base.table
         if delta is not None:
-            refuse_strange_delta(base.header, delta.header)
             self.overlay.delta = delta.table
         self.overlay.has_delta = delta is not None
         self.confirmed = has_confirm(&self.overlay)
-        self.schemes = tuple(record.scheme for record in base.header.records)
+        records = base.header.records
+        self.schemes = tuple(record.scheme for record in records)
         self.positions = {scheme.name: i for i, scheme in enumerate(self.schemes)}
-        self.domains = <domain *>calloc(len(self.schemes), sizeof(domain))
+        self.domains = <domain *>calloc(len(records), sizeof(domain))
         if self.domains == NULL:
             raise MemoryError()
         generation = base.header.hash_generation
-        for i, scheme in enumerate(self.schemes):
-            self.domains[i].kind = KINDS.index(scheme.kind) + 1
-            self.domains[i].check = CHECKS.index(scheme.check)
-            self.domains[i].lengths = scheme.length_bits
-            hash_key = scheme_hash_key(key, scheme.name, generation)
-            self.domains[i].hash_key.k0, self.domains[i].hash_key.k1 = hash_key
-            confirm_key = scheme_confirm_key(key, scheme.name, generation)
-            self.domains[i].confirm_key.k0, self.domains[i].confirm_key.k1 = confirm_key
+        for i, record in enumerate(records):
+            d = &self.domains[<Py_ssize_t>i]
+            scheme = record.scheme
+            alphabet = record.alphabet
+            if delta is not None:
+                alphabet |= delta.header.records[i].alphabet
+            d.kind = KINDS.index(scheme.kind) + 1
+            d.check = CHECKS.index(scheme.check)
+            d.lengths = scheme.length_bits
+            d.alphabet[0] = alphabet & (2**64 - 1)
+            d.alphabet[1] = alphabet >> 64
+            d.hash_key.k0, d.hash_key.k1 = scheme_hash_key(key, scheme.name, generation)
+            d.confirm_key.k0, d.confirm_key.k1 = scheme_confirm_key(key, scheme.name, generation)
 
     def __dealloc__(self):
         free(self.domains)
@@ -334,81 +132,149 @@ cdef class View:
         return &self.domains[<Py_ssize_t>position]
 
     cdef object find(self, const domain *d, object identifier):
-        cdef const char *data
-        cdef size_t length
-        cdef Py_ssize_t size
-        cdef uint64_t key, hash
+        cdef uint64_t hash = 0
+        cdef uint16_t confirm = 0
         cdef uint32_t found
-        if not PyUnicode_CheckExact(identifier):
-            if not isinstance(identifier, str):
-                raise TypeError(f"an identifier is a str, not {type(identifier).__name__}")
-        if TEXT_IS_ASCII(identifier):
-            data = TEXT_DATA(identifier)
-            length = TEXT_LENGTH(identifier)
-        elif d.kind == KIND_TOKEN:
-            try:
-                data = PyUnicode_AsUTF8AndSize(identifier, &size)
-            except UnicodeEncodeError:
-                return None
-            length = <size_t>size
-        else:
+        if not identified(d, identifier, self.confirmed, &hash, &confirm):
             return None
-        if d.kind == KIND_NUMBER:
-            if not number_key(data, length, &key) or not (d.lengths >> length) & 1:
-                return None
-            hash = siphash_number(d.hash_key, key)
-            if self.confirmed:
-                found = overlay_find_confirmed(
-                    &self.overlay, hash, <uint16_t>siphash_number(d.confirm_key, key)
-                )
-            else:
-                found = overlay_find(&self.overlay, hash)
+        if self.confirmed:
+            found = overlay_find_confirmed(&self.overlay, hash, confirm)
         else:
-            if length == 0 or length > <size_t>TOKEN_BYTES_MAX:
-                return None
-            if d.kind == KIND_TEXT and (length > 32 or not (d.lengths >> length) & 1):
-                return None
-            hash = siphash_bytes(d.hash_key, data, length)
-            if self.confirmed:
-                found = overlay_find_confirmed(
-                    &self.overlay, hash, <uint16_t>siphash_bytes(d.confirm_key, data, length)
-                )
-            else:
-                found = overlay_find(&self.overlay, hash)
+            found = overlay_find(&self.overlay, hash)
         if found == 0:
             return None
         if found == FOUND_DAMAGE:
-            raise self.damage()
+            raise damage()
         return PyLong_FromUnsignedLong(found - 1)
 
-    cdef object damage(self):
-        return IndexRefused(
-            "a page of the member index is damaged: its digest does not match", ASK_AGAIN
-        )
+    cdef list near(self, const domain *d, str identifier, Py_ssize_t limit, int errors):
+        cdef near_search search
+        cdef near_hit *hit
+        cdef size_t i, length
+        cdef const char *data
+        cdef list candidates = []
+        if d.kind == KIND_TOKEN:
+            raise ValueError("a token is only looked up whole")
+        if limit < 1 or errors < 1 or errors > 2:
+            raise ValueError("limit is at least 1, errors is 1 or 2")
+        if not TEXT_IS_ASCII(identifier):
+            return candidates
+        data = TEXT_DATA(identifier)
+        length = TEXT_LENGTH(identifier)
+        near_begin(&search, &self.overlay, d, self.confirmed, d.kind == KIND_TEXT)
+        try:
+            if d.kind == KIND_TEXT:
+                with nogil:
+                    near_texts(&search, data, length, errors)
+            elif errors == 2:
+                with nogil:
+                    near_numbers(&search, data, length, errors)
+            else:
+                near_numbers(&search, data, length, errors)
+            if search.damaged:
+                raise damage()
+            if search.no_memory:
+                raise MemoryError()
+            near_order(&search)
+            for i in range(search.hit_count):
+                hit = &search.hits[i]
+                text = PyUnicode_FromStringAndSize(hit.text, hit.length)
+                if text == identifier:
+                    continue
+                candidates.append(Candidate(text, hit.stored - 1, CHANGES[hit.change]))
+                if len(candidates) == limit:
+                    break
+            return candidates
+        finally:
+            free(search.hits)
+
+    cdef list find_many(self, const domain *d, identifiers):
+        cdef uint64_t hashes[BATCH_MAX]
+        cdef uint16_t confirms[BATCH_MAX]
+        cdef uint32_t stored[BATCH_MAX]
+        cdef list found = [], places = []
+        cdef int waiting = 0, i
+        for identifier in identifiers:
+            if identified(d, identifier, self.confirmed, &hashes[waiting], &confirms[waiting]):
+                places.append(len(found))
+                waiting += 1
+            found.append(None)
+            if waiting == BATCH_MAX:
+                self.find_batch(hashes, confirms, waiting, stored)
+                for i in range(waiting):
+                    if stored[i]:
+                        found[<Py_ssize_t>places[i]] = stored[i] - 1
+                places.clear()
+                waiting = 0
+        self.find_batch(hashes, confirms, waiting, stored)
+        for i in range(waiting):
+            if stored[i]:
+                found[<Py_ssize_t>places[i]] = stored[i] - 1
+        return found
+
+    cdef int find_batch(
+        self, const uint64_t *hashes, const uint16_t *confirms, int n, uint32_t *stored
+    ) except -1 nogil:
+        """Looks `n` hashes up, at most BATCH_MAX: the members + 1, or 0."""
+        cdef int i
+        cdef uint32_t any = overlay_find_batch(&self.overlay, hashes, n, stored)
+        if self.confirmed and any != 0 and any != FOUND_DAMAGE:
+            for i in range(n):
+                if stored[i]:
+                    stored[i] = overlay_find_confirmed(&self.overlay, hashes[i], confirms[i])
+                    if stored[i] == FOUND_DAMAGE:
+                        any = FOUND_DAMAGE
+        if any == FOUND_DAMAGE:
+            with gil:
+                raise damage()
+        return 0
+
+    cdef object find_values(self, const domain *d, int length, const uint64_t[::1] values):
+        cdef uint64_t hashes[BATCH_MAX]
+        cdef uint16_t confirms[BATCH_MAX]
+        cdef Py_ssize_t n = values.shape[0], start, i
+        cdef int count
+        cdef uint64_t limit, first
+        cdef uint32_t[::1] members
+        found = array("I", bytes(4 * n))
+        if d.kind != KIND_NUMBER:
+            raise ValueError("only numbers are looked up by value")
+        if length < 1 or length > NUMBER_DIGITS_MAX or not (d.lengths >> length) & 1:
+            raise ValueError(f"the scheme has no numbers of {length} digits")
+        if n == 0:
+            return found
+        members = found
+        limit = POWER_OF_TEN[length]
+        first = FIRST_KEY[length]
+        with nogil:
+            start = 0
+            while start < n:
+                count = <int>min(n - start, <Py_ssize_t>BATCH_MAX)
+                for i in range(count):
+                    hashes[i] = siphash_number(d.hash_key, first + values[start + i])
+                    if self.confirmed:
+                        confirms[i] = <uint16_t>siphash_number(
+                            d.confirm_key, first + values[start + i]
+                        )
+                self.find_batch(hashes, confirms, count, &members[start])
+                for i in range(count):
+                    # nobody is 0, and 0 - 1 is MISSING
+                    members[start + i] -= 1
+                    if values[start + i] >= limit:
+                        members[start + i] = <uint32_t>-1
+                start += count
+        return found
 
 
-def refuse_strange_delta(base, delta):
-    """Raises `IndexRefused` unless `delta` belongs on `base`."""
-    if base.is_delta:
-        raise IndexRefused(
-            "the base is a delta", "Open the base, and give the delta as the delta."
-        )
-    if delta.base_generation != base.generation:
-        raise IndexRefused(
-            f"the delta belongs on generation {delta.base_generation or 'none: it is a base'},"
-            f" the base is generation {base.generation}",
-            "Fetch base and delta from the office together.",
-        )
-    if [r.scheme for r in delta.records] != [r.scheme for r in base.records]:
-        raise IndexRefused(
-            "the delta has other schemes than its base",
-            "Let the office build base and delta anew.",
-        )
+cdef object damage():
+    return IndexRefused(
+        "a page of the member index is damaged: its digest does not match", ASK_AGAIN
+    )
 
 
 @cython.final
 cdef class Finder:
-    """Exact look-ups in one scheme; `find` is the quickest way in from Python."""
+    """Exact look-ups in one scheme; its bound `find` is the quickest way in from Python."""
 
     cdef MemberIndex index
     cdef View view
@@ -418,11 +284,10 @@ cdef class Finder:
     def __cinit__(self, MemberIndex index not None, str scheme not None):
         self.index = index
         self.scheme = scheme
-        self.view = index.current()
-        self.domain = self.view.domain_of(scheme)
+        self.follow()
 
     cdef int follow(self) except -1:
-        """The index was swapped or closed since the last call."""
+        """The index was opened, swapped or closed since the last call."""
         cdef View view = self.index.current()
         cdef const domain *d = view.domain_of(self.scheme)
         self.view = view
@@ -430,6 +295,7 @@ cdef class Finder:
         return 0
 
     def find(self, identifier):
+        """The member who has the identifier, or None."""
         cdef View view
         if self.view is not self.index.view:
             self.follow()
@@ -439,24 +305,24 @@ cdef class Finder:
 
 @cython.final
 cdef class MemberIndex:
-    """A mapped member index and, if given, the delta over it."""
+    """A mapped member index and, if given, the delta over it.
 
-    cdef View view
-    cdef bytes key
+    Any number of threads may look up while one swaps or closes. Look-ups raise `IndexRefused` when
+    a page that they need is damaged, and ValueError when the index is closed or has no such scheme.
+    """
 
     @classmethod
     def open(cls, path, *, bytes key not None, bytes public_key=None, delta=None):
         cdef MemberIndex index = cls.__new__(cls)
         check_key(key)
         index.key = key
-        index.view = index.open_view(path, delta, public_key)
+        index.public_key = public_key
+        index.view = index.open_view(path, delta)
         return index
 
-    cdef View open_view(self, path, delta, bytes public_key):
-        base = File(path, self.key, public_key)
-        over = None if delta is None else File(delta, self.key, public_key)
-        if base.header.is_delta:
-            refuse_strange_delta(base.header, base.header)
+    cdef View open_view(self, path, delta):
+        base = File(path, self.key, self.public_key)
+        over = None if delta is None else File(delta, self.key, self.public_key)
         return View(base, over, self.key)
 
     cdef View current(self):
@@ -466,11 +332,17 @@ cdef class MemberIndex:
 
     @property
     def generation(self):
+        """Of the delta, if there is one, else of the base."""
         cdef View view = self.current()
         return view.base.header.generation if view.delta is None else view.delta.header.generation
 
     @property
+    def base_generation(self):
+        return self.current().base.header.generation
+
+    @property
     def count(self):
+        """How many identifiers the base holds."""
         return self.current().base.header.entries
 
     @property
@@ -483,6 +355,33 @@ cdef class MemberIndex:
 
     def finder(self, str scheme not None):
         return Finder(self, scheme).find
+
+    def near(self, str scheme not None, str identifier not None, Py_ssize_t limit=8, int errors=1):
+        cdef View view = self.current()
+        return view.near(view.domain_of(scheme), identifier, limit, errors)
+
+    def find_many(self, str scheme not None, identifiers):
+        cdef View view = self.current()
+        return view.find_many(view.domain_of(scheme), identifiers)
+
+    def find_values(self, str scheme not None, int length, const uint64_t[::1] values not None):
+        cdef View view = self.current()
+        return view.find_values(view.domain_of(scheme), length, values)
+
+    def swap(self, path, *, delta=None):
+        cdef View view = self.current(), opened
+        opened = self.open_view(path, delta)
+        self.view = opened
+
+    def scrub(self, pages_max=None):
+        cdef View view = self.current()
+        cdef uint32_t done = 0
+        for file in (view.base, view.delta):
+            if file is not None:
+                done += (<File>file).scrub(
+                    (<File>file).file_pages if pages_max is None else pages_max
+                )
+        return done
 
     def close(self):
         self.view = None

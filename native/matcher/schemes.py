@@ -4,7 +4,7 @@ a phone number never meet, because each scheme's hashes have their own key."""
 import re
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["number", "text", "token"]
 Check = Literal["gs1", "luhn", "none"]
@@ -68,8 +68,7 @@ class Scheme:
         return sum(1 << length for length in lengths)
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A member whose identifier is near what was asked for.
 
     `change` says what must have gone wrong: `substituted`, `swapped`, `missing` (a character was

@@ -1,0 +1,5 @@
+from native.matcher.header import Header
+
+class File:
+    header: Header
+    path: str
