@@ -42,7 +42,7 @@ class Touchpoint(Struct, frozen=True, gc=False):
     seq: int
     id: str
     kind: str
-    channel: str = "till"
+    channel: str = "store"
     store: str | None = None
     amount_cents: int | None = None
     reference: str | None = None
