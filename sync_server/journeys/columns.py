@@ -105,7 +105,7 @@ def read_touchpoints(
     ).where(whose, col(t.occurred_at_ms) < latest_ms)
     counters: dict[str | None, Callable[[int], int]] = {}
     found: list[Touchpoint] = []
-    rows = cast("Iterable[Sequence[Any]]", connection.execute(statement))
+    rows = cast("Iterable[Sequence[Any]]", connection.execute(statement).all())
     for who, at_ms, till, epoch, seq, name, kind, channel, store, *rest in rows:
         counter = counters.get(store)
         if counter is None:

@@ -173,10 +173,13 @@ class PlacementRule(Struct, frozen=True):
     def holds(self, history: History, value: int | None) -> bool:
         """Whether the rule's conditions hold for a touchpoint with this history and value."""
         return (
-            _within(history.purchases, self.purchases)
-            and _within(history.days_since_purchase, self.days_since_purchase)
-            and (self.loop is None or self.loop == history.loop)
-            and _within(value, self.value)
+            (self.loop is None or self.loop == history.loop)
+            and (self.purchases is None or _within(history.purchases, self.purchases))
+            and (
+                self.days_since_purchase is None
+                or _within(history.days_since_purchase, self.days_since_purchase)
+            )
+            and (self.value is None or _within(value, self.value))
         )
 
 
@@ -213,5 +216,5 @@ def _number(threshold: int | str, settings: Settings) -> int:
     return threshold if isinstance(threshold, int) else int(getattr(settings, threshold))
 
 
-def _within(number: int | None, bounds: Bounds) -> bool:
-    return bounds is None or (number is not None and bounds[0] <= number <= bounds[1])
+def _within(number: int | None, bounds: tuple[int, int]) -> bool:
+    return number is not None and bounds[0] <= number <= bounds[1]

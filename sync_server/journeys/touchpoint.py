@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -51,21 +52,11 @@ class Touchpoint(Struct, frozen=True, gc=False):
     value: int | None = None
 
 
-def moment(touchpoint: Touchpoint) -> tuple[int, str, int, int]:
-    """The event a touchpoint comes from, as the time-ordered key of a journey."""
-    return (touchpoint.occurred_at_ms, touchpoint.till, touchpoint.epoch, touchpoint.seq)
+moment = attrgetter("occurred_at_ms", "till", "epoch", "seq")
+"""The event a touchpoint comes from, as the time-ordered key of a journey."""
 
-
-def order(touchpoint: Touchpoint) -> tuple[int, int, str, int, int, str]:
-    """The key that sorts touchpoints by person, and then as they happened, not as they arrived."""
-    return (
-        touchpoint.person,
-        touchpoint.occurred_at_ms,
-        touchpoint.till,
-        touchpoint.epoch,
-        touchpoint.seq,
-        touchpoint.id,
-    )
+order = attrgetter("person", "occurred_at_ms", "till", "epoch", "seq", "id")
+"""The key that sorts touchpoints by person, and then as they happened, not as they arrived."""
 
 
 def in_order(touchpoints: Iterable[Touchpoint]) -> list[Touchpoint]:

@@ -9,11 +9,12 @@ from bisect import insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import groupby
+from operator import attrgetter
 
 from msgspec import Struct, field
 
 from sync_server.journeys.model import History, Placement, Role
-from sync_server.journeys.touchpoint import MINUTE_MS, PURCHASE, Touchpoint, in_order, moment
+from sync_server.journeys.touchpoint import MINUTE_MS, PURCHASE, Touchpoint, moment
 
 ENROLMENT = "enrolment"
 
@@ -108,12 +109,12 @@ class Recording(Struct, frozen=True):
 def journeys(
     touchpoints: Iterable[Touchpoint], placement: Placement, now_day: int, recording: Recording
 ) -> Iterator[Journey]:
-    """The journey of every person, by person, out of touchpoints in any order.
+    """The journey of every person out of touchpoints that are `in_order`.
 
     `now_day` is the day as of which trips are open, dropped off or lapsed; touchpoints of that
     day and later should not be among them.
     """
-    for _, of_person in groupby(in_order(touchpoints), lambda touchpoint: touchpoint.person):
+    for _, of_person in groupby(touchpoints, attrgetter("person")):
         yield fold(list(of_person), placement, now_day, recording)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from sync_server.journeys.model import Placement, Trade
 from sync_server.journeys.model_file import load_models
-from sync_server.journeys.touchpoint import DAY_MS, MINUTE_MS, Touchpoint
+from sync_server.journeys.touchpoint import DAY_MS, MINUTE_MS, Touchpoint, in_order
 from sync_server.journeys.trips import Journey, Recording, Standing, Trip, journeys
 
 STORIES = sorted((Path(__file__).parent / "stories").glob("*.story"))
@@ -74,7 +74,9 @@ def test_the_story_comes_out_as_it_is_told(path: Path) -> None:
     enrolled = {PERSON: DAY_ZERO + int(said["enrolled day"])} if "enrolled day" in said else {}
     recording = Recording(DAY_ZERO + int(said.get("recording began day", 0)), enrolled)
     journey: Journey
-    (journey,) = journeys(touchpoints, placement, DAY_ZERO + int(said["as of day"]), recording)
+    (journey,) = journeys(
+        in_order(touchpoints), placement, DAY_ZERO + int(said["as of day"]), recording
+    )
     assert [told(trip, placement) for trip in journey.trips] == [
         line[2:] for line in lines if line[:1] == "="
     ]

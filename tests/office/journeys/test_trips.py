@@ -65,7 +65,7 @@ def some_touchpoints(draw: st.DrawFn) -> list[Touchpoint]:
 
 
 def folded(touchpoints: list[Touchpoint]) -> list[Journey]:
-    return list(journeys(touchpoints, PLACEMENT, NOW, RECORDING))
+    return list(journeys(in_order(touchpoints), PLACEMENT, NOW, RECORDING))
 
 
 def tallied(touchpoints: list[Touchpoint]) -> JourneyTally:
