@@ -74,6 +74,8 @@ class EscposBytes(Dummy):
     def draw_qr(self, content: str) -> bool:
         """A QR code in the middle, by the printer or as an image; False when it cannot be drawn."""
         profile = self._printer
+        if not _is_code(content):
+            return False
         code: Any = QRCode(version=None, border=QR_QUIET_MODULES, error_correction=ERROR_CORRECT_M)
         code.add_data(content.encode(), optimize=0)
         try:
@@ -101,7 +103,7 @@ class EscposBytes(Dummy):
         letter in it.
         """
         profile = self._printer
-        if not (content.isascii() and content.isprintable() and len(content) <= CODE128_CHARS_MAX):
+        if not _is_code(content) or len(content) > CODE128_CHARS_MAX:
             return False
         modules = 11 * (len(content) + 2) + 13 + BARCODE_QUIET_MODULES
         if not profile.barcode or modules * BARCODE_MODULE_DOTS > profile.dots:
@@ -137,6 +139,10 @@ class EscposBytes(Dummy):
                 + len(strip).to_bytes(2, "little")
                 + b"".join(strip)
             )
+
+
+def _is_code(content: str) -> bool:
+    return content != "" and content.isascii() and content.isprintable()
 
 
 def _widened(row: list[bool], times: int) -> list[bool]:

@@ -1,5 +1,7 @@
 """The printer's answers."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,7 +51,7 @@ def test_any_split_gives_the_same_state(stream: bytes, places: list[int]) -> Non
     edges = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
     reader = StatusReader()
     reader.ask()
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         reader.receive(stream[a:b])
     assert seen(reader) == says(stream)
 

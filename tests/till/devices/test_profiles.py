@@ -63,7 +63,7 @@ def test_what_is_said_to_come_from_the_database_is_in_it(name: str) -> None:
 
 
 def own_values(name: str) -> set[str]:
-    import hw_profiles  # noqa: PLC0415
+    import hw_profiles
 
     file = Path(str(hw_profiles.__file__)).parent / "printers" / f"{name}.toml"
     content: dict[str, Any] = msgspec.toml.decode(file.read_bytes())
@@ -110,25 +110,19 @@ def test_a_profile_of_the_deployments_own_is_found_first(tmp_path: Path) -> None
     assert profile.bytesize == 8
 
 
+SOURCED = 'title = "x"\n[sources]\na = "b"\n[values]\n'
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("title = 3", "title"),
         ("nonsense", "faulty"),
-        ('title = "x"\n[sources]\n[values]\nbaud = { is = 1, source = "a" }', "baud"),
-        ('title = "x"\n[sources]\n[values]\nbaudrate = { is = 9600, source = "a" }', "source"),
-        (
-            'title = "x"\n[sources]\na = "b"\n[values]\nbaudrate = { is = "fast", source = "a" }',
-            "baudrate",
-        ),
-        (
-            'title = "x"\n[sources]\na = "b"\n[values]\nterminators = { is = ["BEL"], source = "a" }',
-            "BEL",
-        ),
-        (
-            'title = "x"\n[sources]\na = "b"\n[values]\nterminators = { is = "CR", source = "a" }',
-            "list",
-        ),
+        (SOURCED + 'baud = { is = 1, source = "a" }', "baud"),
+        (SOURCED + 'baudrate = { is = 9600, source = "nowhere" }', "source"),
+        (SOURCED + 'baudrate = { is = "fast", source = "a" }', "baudrate"),
+        (SOURCED + 'terminators = { is = ["BEL"], source = "a" }', "BEL"),
+        (SOURCED + 'terminators = { is = "CR", source = "a" }', "list"),
     ],
 )
 def test_a_faulty_file_is_refused_with_the_reason(tmp_path: Path, text: str, said: str) -> None:

@@ -1,8 +1,11 @@
 """The scanner: what frames a stream of bytes gives, however it is cut."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from terminal_agent.devices.scanner import ACK, FAULTS, NAK, BadScan, Scan, Scanner, shown
 from terminal_agent.profiles import ScannerProfile, load_scanner
@@ -31,7 +34,7 @@ streams = st.lists(pieces | st.binary(max_size=12), max_size=12).map(b"".join)
 
 def cut(stream: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
-    return [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [stream[a:b] for a, b in pairwise(edges)]
 
 
 def play(profile: ScannerProfile, parts: list[bytes]) -> tuple[list[Scan | BadScan], bytes]:
@@ -121,14 +124,14 @@ def test_bytes_that_waited_while_the_till_was_busy_are_still_one_scan() -> None:
 
 def test_code_letters_of_the_maker_are_dropped_at_the_start_only() -> None:
     profile = load_scanner("generic")
-    lettered = Scanner(type(profile)(**{**fields(profile), "prefixes": ("A", "P0x")}))
+    lettered = Scanner(structs.replace(profile, prefixes=("A", "P0x")))
     found = lettered.receive(b"A4006\rP0x12A3\rB4006\r", 1.0)
     assert [scan.text for scan in found if isinstance(scan, Scan)] == ["4006", "12A3", "B4006"]
 
 
 def test_the_longest_of_the_makers_letters_is_dropped() -> None:
     profile = load_scanner("generic")
-    lettered = Scanner(type(profile)(**{**fields(profile), "prefixes": ("P", "P0x")}))
+    lettered = Scanner(structs.replace(profile, prefixes=("P", "P0x")))
     assert lettered.receive(b"P0x4006\r", 1.0) == [Scan("4006", None, 1.0)]
 
 
@@ -148,7 +151,3 @@ def test_every_bad_scan_says_what_to_do() -> None:
 def test_what_is_shown_holds_no_control_and_is_cut() -> None:
     assert shown(b"\x1b[2J400\xff") == "·[2J400·"
     assert len(shown(b"4" * 500)) == 40
-
-
-def fields(profile: ScannerProfile) -> dict[str, object]:
-    return {name: getattr(profile, name) for name in profile.__struct_fields__}
