@@ -7,6 +7,7 @@ spool, uploader, feed and counter have a thread each; none of them touches the l
 import gc
 import queue
 import random
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -32,7 +33,7 @@ from terminal_agent.lane import Answer, Draft, Lane, voucher_id
 from terminal_agent.messages import Message
 from terminal_agent.office import Office, open_client
 from terminal_agent.ports import Backoff, open_port, printer_settings
-from terminal_agent.scanning import ScannerLost, Scanning
+from terminal_agent.scanning import ScannerFound, ScannerLost, Scanning
 from terminal_agent.spool import NOT_NOW, Spool
 from terminal_agent.uploader import Uploader
 from terminal_agent.view import encode_view
@@ -41,6 +42,9 @@ from wire.events import ClockJumped, DeviceFault, TillStarted
 INPUTS_MAX = 1_000
 """Scans and keys that may wait for the lane; a device that brings more is held back."""
 THREAD_STOP_S_MAX = 5.0
+THREAD_SWITCH_S = 0.0005
+"""How long another thread may keep the interpreter before the lane gets it; Python's own is 5 ms,
+which is as long as a decision may take."""
 
 log = structlog.get_logger("till")
 
@@ -67,7 +71,7 @@ class _Stop:
     pass
 
 
-_Input = Scan | BadScan | ScannerLost | _KeyLine | _Joined | _Changed | _Stop
+_Input = Scan | BadScan | ScannerFound | ScannerLost | _KeyLine | _Joined | _Changed | _Stop
 
 
 class Agent:
@@ -145,6 +149,7 @@ class Agent:
             threading.Thread(target=part.run, name=name, daemon=True)
             for name, part in parts.items()
         ]
+        sys.setswitchinterval(THREAD_SWITCH_S)
         gc.freeze()  # what was loaded stays: the collector need not look at it at the lane
         for thread in threads:
             thread.start()
@@ -184,10 +189,16 @@ class Agent:
                 self._key(taken, now, told)
             case _Joined():
                 self._counter.tell(taken.client, encode_view(self._board.view("start")))
+            case ScannerFound():
+                self._board.scanner_problem = None
+                self._board.scanner_ready = True
+                if taken.again:
+                    self._record(DeviceFault("scanner", "recovered"), now)
+                self._publish_change()
             case ScannerLost():
                 self._board.scanner_problem = taken.problem
-                code = "recovered" if taken.problem is None else taken.problem.code
-                self._record(DeviceFault("scanner", code), now)
+                self._board.scanner_ready = False
+                self._record(DeviceFault("scanner", taken.problem.code), now)
                 self._publish_change()
             case _:
                 pass

@@ -55,6 +55,7 @@ class Board:
         self._uploader = uploader
         self._views = 0
         self.scanner_problem: TillError | None = None
+        self.scanner_ready = False
         self.last_sale: LastSale | None = None
         last = journal.last_sale()
         if last is not None:
@@ -104,6 +105,7 @@ class Board:
             vouchers=() if basket is None else tuple(v.serial for v in basket.vouchers),
             messages=(*messages, *self._standing()),
             last_sale=self.last_sale,
+            scanner="ready" if self.scanner_ready else "absent",
             printer=self._spool.state.value,
             receipts_waiting=self._on_its_way,
             office=OfficeView(self._unsent, self._uploader.link.value),

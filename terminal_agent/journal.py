@@ -1,8 +1,9 @@
 """The journal: what happened at this till, durable before anybody is told.
 
 SQLite in WAL mode with `synchronous=FULL`: when a method that writes returns, its transaction has
-been synced. One connection writes, guarded by a lock; a second one reads for the uploader. A sale,
-its place in the sequence, its hash, its receipt and the vouchers it took are one transaction.
+been synced. One connection writes, guarded by a lock; a second one reads, so that nobody who only
+looks waits for a sync. A sale, its place in the sequence, its hash, its receipt and the vouchers it
+took are one transaction.
 """
 
 import json
@@ -261,8 +262,8 @@ class Journal:
         return self._job(JobState.MAYBE_PRINTED)
 
     def _job(self, state: JobState) -> Job | None:
-        with self._lock:
-            row = self._write.execute(
+        with self._read_lock:
+            row = self._read.execute(
                 select(_JOB)
                 .where(_JOB.c.state == state.value)
                 .order_by(_JOB.c.epoch, _JOB.c.seq)
@@ -276,8 +277,8 @@ class Journal:
 
     def jobs_in(self, *states: JobState) -> int:
         """How many receipts are in one of these states."""
-        with self._lock:
-            return self._write.execute(
+        with self._read_lock:
+            return self._read.execute(
                 select(func.count())
                 .select_from(_JOB)
                 .where(_JOB.c.state.in_([state.value for state in states]))

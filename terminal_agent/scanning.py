@@ -29,10 +29,17 @@ log = structlog.get_logger("scanner")
 
 
 @dataclass(frozen=True)
-class ScannerLost:
-    """The scanner went away, or is back when `problem` is None."""
+class ScannerFound:
+    """The scanner's port is open. `again` when it had been lost."""
 
-    problem: PortLost | None
+    again: bool
+
+
+@dataclass(frozen=True)
+class ScannerLost:
+    """The scanner went away, or was not there at the start."""
+
+    problem: PortLost
 
 
 class Scanning:
@@ -43,7 +50,7 @@ class Scanning:
         address: str,
         profile: ScannerProfile,
         backoff: Backoff,
-        bring: Callable[[Scan | BadScan | ScannerLost], None],
+        bring: Callable[[Scan | BadScan | ScannerFound | ScannerLost], None],
     ) -> None:
         self._address = address
         self._profile = profile
@@ -64,9 +71,8 @@ class Scanning:
                 self._lost(lost)
                 continue
             self._backoff.opened(time.monotonic())
-            if self._was_lost:
-                self._was_lost = False
-                self._bring(ScannerLost(None))
+            self._bring(ScannerFound(again=self._was_lost))
+            self._was_lost = False
             try:
                 self._read(port)
             except PortLost as lost:

@@ -49,6 +49,7 @@ class View(Struct, frozen=True, omit_defaults=False):
     vouchers: tuple[str, ...]
     messages: tuple[Message, ...]
     last_sale: LastSale | None
+    scanner: str
     printer: str
     receipts_waiting: int
     office: OfficeView

@@ -1,0 +1,1 @@
+"""Benchmarks: each measures ratios against a floor or a peer in the same run."""

@@ -1,0 +1,5 @@
+"""`python -m terminal_agent` is `klantreis-till`."""
+
+from terminal_agent.cli import main
+
+main()
