@@ -132,3 +132,9 @@ def test_a_faulty_file_is_refused_with_the_reason(tmp_path: Path, text: str, sai
     assert caught.value.code == "profile_faulty"
     assert said in caught.value.message
     assert caught.value.fix
+
+
+def test_every_profile_is_in_the_handbook() -> None:
+    handbook = (Path(__file__).parents[3] / "docs" / "hardware.md").read_text()
+    missing = [n for n in (*scanner_names(), *printer_names()) if f"`{n}`" not in handbook]
+    assert missing == []
