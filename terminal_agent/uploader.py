@@ -92,6 +92,7 @@ class Uploader:
             return self._failed(Link.OFFLINE, error, wait_s)
         self._failures = 0
         self._now(Link.ONLINE, None)
+        self._changed()  # the counter shows how many events are unsent
         return 0.0
 
     def _batch(self, unsent: Unsent) -> Batch:
