@@ -25,7 +25,7 @@ from terminal_agent.devices.printer import PrinterState
 from terminal_agent.devices.scanner import BadScan, Scan
 from terminal_agent.errors import CounterError, JournalError
 from terminal_agent.feed import Feed
-from terminal_agent.identity import Identity
+from terminal_agent.identity import Identity, verify
 from terminal_agent.journal import Journal, Place, SoldReceipt
 from terminal_agent.keys import AskView, Discard, Key, Reprint, SetClock, Tender, decode_key
 from terminal_agent.known import Known
@@ -83,7 +83,7 @@ class Agent:
         self._before = self.clock.now()
         self._inputs: queue.Queue[_Input] = queue.Queue(INPUTS_MAX)
         self._identity = identity
-        self._known = Known(token=identity.token, verify=lambda *_: False)
+        self._known = Known(token=identity.token, verify=verify)
         self._moved = threading.Event()
         self._printer_fault: PrinterState | None = None
         self._journal = Journal(

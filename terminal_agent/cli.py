@@ -38,7 +38,7 @@ def run_till(config: ConfigFile) -> None:
     """Sell: read the scanner, keep the journal, print receipts, upload."""
     settings = load_config(config)
     identity = load_identity(settings.key_file)
-    with _alone(settings):
+    with alone(settings):
         agent = Agent(settings, identity)
 
         def stop(_number: int, _frame: object) -> None:
@@ -58,7 +58,7 @@ def enrol_till(
 ) -> None:
     """Make this machine a till: exchange a one-time code for its key."""
     settings = load_config(config)
-    with _alone(settings), open_client(settings) as client:
+    with alone(settings), open_client(settings) as client:
 
         def post(url: str, body: bytes) -> httpx.Response:
             json = {"Content-Type": "application/json"}
@@ -90,7 +90,7 @@ def list_profiles() -> None:
 
 
 @contextmanager
-def _alone(config: Config) -> Generator[None]:
+def alone(config: Config) -> Generator[None]:
     """One agent a data directory."""
     try:
         config.data.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -47,8 +47,8 @@ def test_what_is_no_key_is_refused_with_what_to_do(line: bytes):
 def test_no_bytes_crash_the_reading_of_keys(line: bytes):
     try:
         decode_key(line)
-    except CounterError as refused:
-        assert refused.message
+    except CounterError:
+        return
 
 
 @given(st.lists(st.binary(max_size=20)), st.data())

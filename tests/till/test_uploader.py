@@ -1,4 +1,4 @@
-"""The uploader against real HTTP: an office that acknowledges, refuses, talks rubbish or is away."""
+"""The uploader against real HTTP: an office that takes, refuses, talks rubbish or is away."""
 
 import json
 import threading

@@ -1,0 +1,284 @@
+"""A whole till in this process, on real ptys: what goes wrong at a lane, and what is said then."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.virtual.cashier import Counter
+from scripts.virtual.ports import PtyPort
+from scripts.virtual.printer import PrinterUnit, ReceiptTray
+from scripts.virtual.scanner import VirtualScanner
+from scripts.virtual.shop import card, open_shop, product
+from terminal_agent.agent import Agent
+from terminal_agent.cli import alone
+from terminal_agent.clock import Now, SystemClock
+from terminal_agent.config import load_config
+from terminal_agent.errors import TillError
+from terminal_agent.identity import load_identity
+from wire.events import ClockJumped, DeviceFault, Sale, decode_event
+
+DEADLINE_S = 10.0
+ROOT = Path(__file__).parents[2]
+View = dict[str, Any]
+
+
+@dataclass
+class Till:
+    """A running till and everything around it."""
+
+    data: Path
+    agent: Agent
+    scanner: VirtualScanner
+    printer: PrinterUnit
+    counter: Counter
+
+    def scan(self, code: str) -> View:
+        return self.send(code.encode() + b"\r")
+
+    def send(self, data: bytes) -> View:
+        self.counter.forget()
+        self.scanner.send(data)
+        return self.until(lambda view: view["cause"] == "scan")
+
+    def key(self, key: str, **fields: object) -> View:
+        return self.counter.key(key, **fields)
+
+    def until(self, is_it: Callable[[View], bool]) -> View:
+        view = self.counter.until(is_it, DEADLINE_S)
+        assert view is not None
+        return view
+
+    def events(self) -> list[object]:
+        with sqlite3.connect(self.data / "journal.db") as connection:
+            rows = connection.execute("select body from event order by epoch, seq").fetchall()
+        return [decode_event(body).body for (body,) in rows]
+
+
+@contextmanager
+def open_till(data: Path, **config: str) -> Iterator[Till]:
+    file = data / "till.toml"
+    for name, line in config.items():
+        file.write_text(file.read_text().replace(f"[{name}]", f"[{name}]\n{line}"))
+    scanner = VirtualScanner(data / "scanner")
+    printer = PrinterUnit(lambda: PtyPort(data / "printer"), ReceiptTray(data / "r", draw=False))
+    printer.start()
+    settings = load_config(file)
+    agent = Agent(settings, load_identity(settings.key_file))
+    thread = threading.Thread(target=agent.run)
+    thread.start()
+    try:
+        counter = Counter(data / "counter.sock", DEADLINE_S)
+        till = Till(data, agent, scanner, printer, counter)
+        till.until(lambda view: view["scanner"] == "ready")
+        yield till
+        counter.close()
+    finally:
+        agent.stop()
+        thread.join(DEADLINE_S)
+        printer.stop()
+        scanner.close()
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    open_shop(tmp_path, members=50, products=20)
+    return tmp_path
+
+
+@pytest.fixture
+def till(shop: Path) -> Iterator[Till]:
+    with open_till(shop) as running:
+        yield running
+
+
+def codes(view: View) -> list[str]:
+    return [message["code"] for message in view["messages"]]
+
+
+def test_a_sale_from_the_first_beep_to_the_receipt(till: Till):
+    assert till.scan(card(7))["member"] == {"how": "card", "known": True, "member": 7}
+    assert till.scan(product(3))["total_cents"] == 103
+    till.key("quantity", value=2)
+    assert till.scan(product(4))["total_cents"] == 103 + 208
+    view = till.key("tender", kind="cash", cents=500)
+    assert view["state"] == "idle"
+    assert view["last_sale"]["change_cents"] == 189
+    till.until(lambda view: view["receipts_waiting"] == 0)
+    paper = next((till.data / "r").glob("*.txt")).read_text()
+    assert "Article 3" in paper
+    assert "1.00 off your next visit" in paper
+    assert view["last_sale"]["receipt"] in paper
+    assert card(7) not in paper
+
+
+def test_bytes_that_are_no_scan_say_what_to_do_and_the_next_scan_works(till: Till):
+    view = till.send(b"\xff\xfe\x80\x81\r")
+    assert codes(view) == ["not_text"]
+    assert view["messages"][0]["fix"]
+    assert till.scan(product(1))["total_cents"] == 101
+
+
+def test_half_a_scan_is_told_when_the_line_goes_quiet(till: Till):
+    view = till.send(product(1)[:6].encode())
+    assert view["total_cents"] == 0
+    assert view["messages"]
+    assert till.scan(product(1))["total_cents"] == 101
+
+
+def test_a_card_nobody_has_keeps_its_token_on_the_sale(till: Till):
+    assert codes(till.scan(card(999))) == ["card_unknown"]
+    till.scan(product(1))
+    till.key("tender", kind="card")
+    (sale,) = [body for body in till.events() if isinstance(body, Sale)]
+    assert sale.link is not None
+    assert sale.link.member is None
+
+
+def test_no_card_number_stands_in_the_tills_files(till: Till):
+    till.scan(card(7))
+    till.scan(product(1))
+    till.key("tender", kind="cash")
+    till.until(lambda view: view["receipts_waiting"] == 0)
+    for file in till.data.glob("journal*"):
+        assert card(7).encode() not in file.read_bytes()
+
+
+def test_an_unplugged_printer_never_holds_up_the_sale(till: Till):
+    till.printer.control("unplug", wait_s=DEADLINE_S)
+    till.until(lambda view: view["printer"] == "absent")
+    till.scan(product(1))
+    view = till.key("tender", kind="cash")
+    assert view["commit_us"] is not None
+    assert view["receipts_waiting"] == 1
+    assert view["messages"][0]["fix"]
+    till.printer.control("plug", wait_s=DEADLINE_S)
+    till.until(lambda view: view["receipts_waiting"] == 0)
+    faults = [body for body in till.events() if isinstance(body, DeviceFault)]
+    assert [fault.code for fault in faults if fault.device == "printer"][-2:] == [
+        "absent",
+        "recovered",
+    ]
+
+
+def test_a_disk_that_is_nearly_full_refuses_the_payment_before_it_is_taken(shop: Path):
+    with open_till(shop, till="disk_free_min_mb = 1000000") as till:
+        till.scan(product(1))
+        view = till.key("tender", kind="cash")
+        assert codes(view) == ["disk_low"]
+        assert "Take no money" in view["messages"][0]["fix"]
+        assert view["lines"] == 1
+
+
+def test_a_clock_that_jumps_is_told_and_recorded_and_the_sale_goes_on(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+):
+    real = SystemClock.now
+
+    def two_hours_back(clock: SystemClock) -> Now:
+        now = real(clock)
+        return Now(now.wall_ms - 7_200_000, now.mono_s)
+
+    monkeypatch.setattr(SystemClock, "now", two_hours_back)
+    till.scan(product(1))
+    view = till.key("tender", kind="cash")
+    assert view["commit_us"] is not None
+    (jump,) = [body for body in till.events() if isinstance(body, ClockJumped)]
+    assert abs(jump.jump_ms + 7_200_000) < 5_000
+
+
+def test_the_clock_of_a_till_that_sells_is_not_set_from_the_counter(till: Till):
+    assert codes(till.key("clock", at_ms=0)) == ["clock_not_settable"]
+
+
+def test_a_till_that_replays_sells_at_the_time_it_is_told(shop: Path):
+    with open_till(shop, till='clock = "replay"') as till:
+        till.key("clock", at_ms=1_494_720_000_000)
+        till.scan(product(1))
+        till.key("tender", kind="cash")
+        (sale,) = [body for body in till.events() if isinstance(body, Sale)]
+        assert 0 <= sale.opened_at_ms - 1_494_720_000_000 < 60_000
+
+
+def test_a_line_of_rubbish_at_the_counter_is_answered_and_changes_nothing(till: Till):
+    till.counter._connection.sendall(b"not json\n")
+    view = till.until(lambda view: view["messages"] != [])
+    assert codes(view) == ["key_not_understood"]
+    assert till.scan(product(1))["lines"] == 1
+
+
+def test_a_till_that_starts_again_knows_its_last_sale(shop: Path):
+    with open_till(shop) as till:
+        till.scan(product(1))
+        sold = till.key("tender", kind="cash")["last_sale"]
+    with open_till(shop) as till:
+        assert till.key("view")["last_sale"] == sold
+
+
+def test_a_scanner_that_was_unplugged_is_found_again(till: Till):
+    till.scanner.close()
+    lost = till.until(lambda view: view["scanner"] == "absent")
+    assert lost["messages"][0]["fix"]
+    till.scanner = VirtualScanner(till.data / "scanner")
+    till.until(lambda view: view["scanner"] == "ready")
+    assert till.scan(product(1))["lines"] == 1
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "terminal_agent", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+
+
+def test_two_agents_do_not_share_a_data_directory(shop: Path):
+    with alone(load_config(shop / "till.toml")):
+        second = command("run", "--config", str(shop / "till.toml"))
+    assert second.returncode == 1
+    assert "Another klantreis-till" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_till_that_is_not_enrolled_says_how(shop: Path):
+    (shop / "till.key").unlink()
+    done = command("run", "--config", str(shop / "till.toml"))
+    assert done.returncode == 1
+    assert "klantreis-till enrol" in done.stderr
+
+
+def test_a_key_file_that_others_may_read_is_refused(shop: Path):
+    (shop / "till.key").chmod(0o644)
+    with pytest.raises(TillError) as refused:
+        load_identity(shop / "till.key")
+    assert "chmod 600" in refused.value.fix
+
+
+def test_a_faulty_configuration_ends_the_command_with_all_its_faults(shop: Path):
+    file = shop / "till.toml"
+    file.write_text(file.read_text().replace("http://127.0.0.1:9", "nowhere").replace("gs1", "x"))
+    done = command("run", "--config", str(file))
+    assert done.returncode == 1
+    assert "2 faults" in done.stderr
+
+
+def test_a_scan_is_answered_to_everybody_at_the_counter(till: Till):
+    second = Counter(till.data / "counter.sock", DEADLINE_S)
+    assert second.until(lambda view: view["cause"] == "start", DEADLINE_S)
+    till.scan(product(1))
+    view = second.until(lambda view: view["cause"] == "scan", DEADLINE_S)
+    assert view is not None
+    assert json.dumps(view["last_line"]).count("Article 1") == 1
+    second.close()
