@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,7 @@ class Till:
 
 
 @contextmanager
-def open_till(data: Path, **config: str) -> Iterator[Till]:
+def open_till(data: Path, **config: str) -> Generator[Till]:
     file = data / "till.toml"
     for name, line in config.items():
         file.write_text(file.read_text().replace(f"[{name}]", f"[{name}]\n{line}"))
