@@ -18,7 +18,7 @@ import structlog
 
 from terminal_agent import receipts
 from terminal_agent.board import Board, as_message
-from terminal_agent.clock import Clock, Now, ReplayClock, SystemClock, jump_ms
+from terminal_agent.clock import Clock, ReplayClock, SystemClock
 from terminal_agent.config import Config
 from terminal_agent.counter import Client, Counter
 from terminal_agent.devices.printer import PrinterState
@@ -31,6 +31,7 @@ from terminal_agent.keys import AskView, Discard, Key, Reprint, SetClock, Tender
 from terminal_agent.known import Known
 from terminal_agent.lane import Answer, Draft, Lane, voucher_id
 from terminal_agent.messages import Message
+from terminal_agent.now import Now, jump_ms
 from terminal_agent.office import Office, open_client
 from terminal_agent.ports import Backoff, open_port, printer_settings
 from terminal_agent.scanning import ScannerFound, ScannerLost, Scanning

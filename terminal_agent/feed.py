@@ -15,6 +15,7 @@ import structlog
 
 from native.matcher import IndexRefused, MemberIndex
 from terminal_agent.errors import OfficeRefused, OfficeUnreachable
+from terminal_agent.identify import gtin13
 from terminal_agent.identity import Identity, verify
 from terminal_agent.known import Known
 from terminal_agent.office import FeedPart, Jitter, Office, retry_wait_s
@@ -125,8 +126,4 @@ class Feed:
 
 
 def _by_code(products: tuple[Product, ...]) -> Mapping[str, Product]:
-    # A UPC-A number is a GTIN-13 with a zero before it (GS1 General Specifications, 3.3).
-    return {
-        (f"0{product.code}" if len(product.code) == 12 else product.code): product
-        for product in products
-    }
+    return {gtin13(product.code) or product.code: product for product in products}

@@ -11,7 +11,6 @@ from types import MappingProxyType
 
 from terminal_agent import messages
 from terminal_agent.basket import Basket, Item
-from terminal_agent.clock import Now
 from terminal_agent.devices.scanner import BadScan, Scan
 from terminal_agent.identify import (
     CardScan,
@@ -34,6 +33,7 @@ from terminal_agent.keys import (
 )
 from terminal_agent.known import Known
 from terminal_agent.messages import Message
+from terminal_agent.now import Now
 from wire.events import (
     LINES_MAX,
     Checkout,

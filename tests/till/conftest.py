@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from terminal_agent.clock import Now
 from terminal_agent.devices.scanner import Scan
 from terminal_agent.identify import CardRule, IdentifyRules
 from terminal_agent.identity import verify
 from terminal_agent.journal import Journal
 from terminal_agent.known import Known
 from terminal_agent.lane import Lane
+from terminal_agent.now import Now
 from wire.feed import Offer, Product
 from wire.identifiers import identifier_token
 from wire.vouchers import Voucher, encode_voucher

@@ -20,10 +20,11 @@ from scripts.virtual.scanner import VirtualScanner
 from scripts.virtual.shop import card, open_shop, product
 from terminal_agent.agent import Agent
 from terminal_agent.cli import alone
-from terminal_agent.clock import Now, SystemClock
+from terminal_agent.clock import SystemClock
 from terminal_agent.config import load_config
 from terminal_agent.errors import TillError
 from terminal_agent.identity import load_identity
+from terminal_agent.now import Now
 from wire.events import ClockJumped, DeviceFault, Sale, decode_event
 
 DEADLINE_S = 10.0

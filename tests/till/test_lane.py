@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from terminal_agent.clock import Now
 from terminal_agent.devices.scanner import BadScan, Scan
 from terminal_agent.identify import IdentifyRules
 from terminal_agent.keys import (
@@ -22,6 +21,7 @@ from terminal_agent.keys import (
 )
 from terminal_agent.known import Known
 from terminal_agent.lane import Answer, Draft, Lane, LaneKey, State
+from terminal_agent.now import Now
 from wire.events import TenderKind
 from wire.feed import Product
 
