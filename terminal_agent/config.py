@@ -224,7 +224,7 @@ def check_config(document: Mapping[str, Any], file: Path) -> Config:
         raise ConfigError(
             "config",
             f"{title} in the configuration:\n  " + "\n  ".join(faults.lines),
-            "Mend each named key and start again; docs/operating.md describes them all.",
+            "Mend each named key and start again; docs/till.md describes them all.",
         )
     till, office = values["till"], values["office"]
     scanner, printer, receipt = values["scanner"], values["printer"], values["receipt"]
