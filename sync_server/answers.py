@@ -26,6 +26,7 @@ _MEANING = {
     401: "Nobody the office knows: what to show or sign is in `fix`.",
     403: "Somebody the office knows, who may not do this.",
     404: "There is no such thing.",
+    408: "The body took too long.",
     409: "It does not join what the office has: `gap` (see `expected_seq`), `chain` or `epoch`.",
     413: "The body is larger than the office takes.",
     415: "The content type is none that the office takes here.",

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from msgspec import Struct
 from sqlalchemy import Connection, func, select
 from sqlmodel import col
 
-from native.matcher import Scheme
+from native.matcher import MEMBER_MAX, Scheme
 from sync_server.database import upsert
 from sync_server.keys import OfficeKeys
 from sync_server.registry.generations import Part, hold, next_generation
@@ -18,7 +19,6 @@ from sync_server.tables import Identifier, Member
 from wire.events import MS_MAX
 from wire.identifiers import identifier_token
 
-MEMBER_MAX = 2**32 - 3  # what both the wire and the index of `native.matcher` can carry
 KEYS_A_SELECT = 1_000
 
 
@@ -30,7 +30,7 @@ class MemberRow(NamedTuple):
     identifiers: tuple[tuple[str, str], ...]
 
 
-class MemberFacts(NamedTuple):
+class MemberFacts(Struct, frozen=True):
     """What the registry tells of a member; the numbers themselves stay sealed."""
 
     member: int

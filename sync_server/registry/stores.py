@@ -1,8 +1,8 @@
 """Stores: a number, a name, and the time zone that says what a day is there."""
 
-from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from msgspec import Struct
 from sqlalchemy import Connection, select
 from sqlmodel import col
 
@@ -11,7 +11,9 @@ from sync_server.errors import RegistryError
 from sync_server.tables import TEXT_CHARS_MAX, Store
 
 
-class StoreRow(NamedTuple):
+class StoreRow(Struct, frozen=True):
+    """A store, as listed and answered."""
+
     store_id: str
     name: str
     time_zone: str

@@ -3,8 +3,8 @@
 import re
 import secrets
 from hashlib import sha256
-from typing import NamedTuple
 
+from msgspec import Struct
 from sqlalchemy import Connection, func, insert, select, update
 from sqlmodel import col
 
@@ -23,7 +23,7 @@ OFFICE_ISSUER = "office"
 """The office's own name as an issuer of vouchers; no till may have it."""
 
 
-class TillRow(NamedTuple):
+class TillRow(Struct, frozen=True):
     """A till as head office sees it. `watermark` is of the till's newest epoch."""
 
     till_id: str
@@ -35,6 +35,7 @@ class TillRow(NamedTuple):
     last_seen_ms: int | None
     clock_offset_ms: int | None
     set_aside: int
+    """Events of it in quarantine."""
     alarms: int
 
 
@@ -100,8 +101,14 @@ def revoke_till(connection: Connection, till_id: str, now_ms: int) -> None:
     next_generation(connection, Part.OFFERS, now_ms)
 
 
-def list_tills(connection: Connection, till_id: str | None = None) -> list[TillRow]:
-    """All tills, by name, or the one named."""
+def list_tills(
+    connection: Connection,
+    *,
+    only: str | None = None,
+    after: str = "",
+    tills_max: int | None = None,
+) -> list[TillRow]:
+    """Tills by name: all, `only` one, or at most `tills_max` of those that come after `after`."""
     aside = (
         select(func.count()).where(col(Quarantine.till_id) == col(Till.till_id)).scalar_subquery()
     )
@@ -126,8 +133,12 @@ def list_tills(connection: Connection, till_id: str | None = None) -> list[TillR
         )
         .order_by(col(Till.till_id))
     )
-    if till_id is not None:
-        statement = statement.where(col(Till.till_id) == till_id)
+    if only is not None:
+        statement = statement.where(col(Till.till_id) == only)
+    if after:
+        statement = statement.where(col(Till.till_id) > after)
+    if tills_max is not None:
+        statement = statement.limit(tills_max)
     return [TillRow(*row) for row in connection.execute(statement)]
 
 

@@ -199,8 +199,11 @@ def upgrade() -> None:
         sa.Column("person", sa.BigInteger(), nullable=True),
         sa.Column("reserved_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("issued_at_ms", sa.BigInteger(), nullable=True),
+        sa.Column("issued_epoch", sa.BigInteger(), nullable=True),
+        sa.Column("issued_seq", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("issuer", "serial", name=op.f("voucher_pk")),
     )
+    op.create_index("voucher_by_sale", "voucher", ["issuer", "epoch", "seq"], unique=False)
     op.create_index(op.f("voucher_campaign_ix"), "voucher", ["campaign"], unique=False)
     op.create_index(op.f("voucher_serial_ix"), "voucher", ["serial"], unique=False)
     op.create_table(

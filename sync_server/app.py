@@ -1,0 +1,108 @@
+"""The application: which routes there are, what goes round them, what runs beside them."""
+
+import os
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from litestar import Litestar, Response
+from litestar.concurrency import sync_to_thread
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+
+from sync_server import health
+from sync_server.answers import (
+    TIME_HEADER,
+    on_fault,
+    on_http_error,
+    on_office_error,
+    on_refused,
+)
+from sync_server.auth import routes as auth_routes
+from sync_server.auth.attempts import Attempts
+from sync_server.document import openapi_config
+from sync_server.errors import OfficeError, Refused
+from sync_server.feed import routes as feed_routes
+from sync_server.feed.parts import FeedParts
+from sync_server.ingest import routes as ingest_routes
+from sync_server.logs import set_up_logs
+from sync_server.office import Office, open_office
+from sync_server.projector import Projector
+from sync_server.registry import routes as registry_routes
+from sync_server.settings import read_settings
+
+STOP_WAIT_S_MAX = 10
+REQUEST_BYTES_MAX = 64 * 1024
+"""For requests that say nothing else: the office takes large bodies in one place only."""
+
+
+def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
+    """The application that serves `office`; with `is_projecting` a thread projects beside it."""
+    projector = Projector(office) if is_projecting else None
+
+    @asynccontextmanager
+    async def beside(_: Litestar) -> AsyncGenerator[None]:
+        thread = None
+        if projector is not None:
+            thread = threading.Thread(target=projector.run, name="projector", daemon=True)
+            thread.start()
+        try:
+            yield
+        finally:
+            if projector is not None and thread is not None:
+                projector.stop()
+                await sync_to_thread(thread.join, STOP_WAIT_S_MAX)
+            office.database.close()
+
+    return Litestar(
+        route_handlers=[
+            *ingest_routes.routes,
+            *feed_routes.routes,
+            *registry_routes.routes,
+            *health.routes,
+            *auth_routes.routes,
+        ],
+        state=State(
+            {
+                "office": office,
+                "attempts": Attempts(),
+                "feed_parts": FeedParts(),
+                "projector": projector,
+            }
+        ),
+        lifespan=[beside],
+        exception_handlers={
+            Refused: on_refused,
+            OfficeError: on_office_error,
+            HTTPException: on_http_error,
+            HTTPStatus.INTERNAL_SERVER_ERROR: on_fault,
+            Exception: on_fault,
+        },
+        after_request=_with_headers(office),
+        openapi_config=openapi_config(),
+        request_max_body_size=REQUEST_BYTES_MAX,
+        logging_config=None,
+    )
+
+
+def application() -> Litestar:
+    """The application of this process's environment (what granian's workers load)."""
+    set_up_logs()
+    data_dir = os.environ.get("KLANTREIS_DATA")
+    settings = read_settings(Path(data_dir) if data_dir else None, os.environ)
+    return create_app(open_office(settings))
+
+
+def _with_headers(office: Office):
+    def after_request(response: Response[Any]) -> Response[Any]:
+        response.headers.setdefault(TIME_HEADER, str(office.now_ms()))
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("X-Frame-Options", "DENY")
+        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        return response
+
+    return after_request

@@ -1,0 +1,18 @@
+"""The till behind a request, for the routes that only tills may use."""
+
+from sync_server.answers import AnyRequest, office_of
+from sync_server.auth.signatures import SignedRequest, require_till
+
+
+def signing_till(request: AnyRequest, body: bytes) -> str:
+    """The till that signed `request` with `body`. Raises `Refused` (401). Asks the database."""
+    path = request.scope.get("raw_path") or request.scope["path"].encode()
+    query = request.scope.get("query_string", b"")
+    target = path + b"?" + query if query else path
+    signed = SignedRequest(
+        authorization=request.headers.get("authorization", ""),
+        method=request.method,
+        target=target.decode("latin-1"),
+        body=body,
+    )
+    return require_till(office_of(request), signed)

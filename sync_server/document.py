@@ -1,0 +1,74 @@
+"""The OpenAPI document: what Litestar finds out by itself, and what it cannot know.
+
+It cannot know the bodies that handlers read raw, nor the fields of a batch in JSON.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import msgspec
+from litestar import Request
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from sync_server.auth.guards import COOKIE
+from sync_server.ingest.routes import EVENTS_PATH
+from wire.batches import BATCH_CONTENT_TYPE
+from wire.readable import ReadableBatch, ReadableEvent
+
+SCHEMAS = "#/components/schemas/"
+
+
+class Document(JsonRenderPlugin):
+    """Serves the document, completed."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The document as JSON."""
+        return self.render_json(request, complete(openapi_schema))
+
+
+def openapi_config() -> OpenAPIConfig:
+    """How the office describes itself, at /schema/openapi.json."""
+    schemes = {
+        "till": SecurityScheme(
+            type="apiKey",
+            name="Authorization",
+            security_scheme_in="header",
+            description='`Klantreis till="…", at="…", signature="…"`, see wire/requests.py.',
+        ),
+        "token": SecurityScheme(type="http", scheme="bearer"),
+        "session": SecurityScheme(type="apiKey", name=COOKIE, security_scheme_in="cookie"),
+    }
+    return OpenAPIConfig(
+        title="Klantreis office",
+        version=_version(),
+        description="Every answer that is neither 2xx nor 3xx is a `Refusal`.",
+        components=Components(security_schemes=dict(schemes)),
+        render_plugins=[Document()],
+        use_handler_docstrings=False,
+    )
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with what Litestar could not know; may be given its own result."""
+    (batch, event), found = msgspec.json.schema_components(
+        (ReadableBatch, ReadableEvent), ref_template=SCHEMAS + "{name}"
+    )
+    found["ReadableBatch"]["properties"]["events"]["items"] = event
+    document["components"]["schemas"].update(found)
+    document["paths"][EVENTS_PATH]["post"]["requestBody"] = {
+        "required": True,
+        "content": {
+            "application/json": {"schema": batch},
+            BATCH_CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+    return document
+
+
+def _version() -> str:
+    try:
+        return version("klantreis")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,68 @@
+"""`POST /v1/events`."""
+
+from litestar import post
+from litestar.concurrency import sync_to_thread
+
+from sync_server.answers import AnyRequest, office_of, refusals
+from sync_server.auth.tills import signing_till
+from sync_server.bodies import read_body
+from sync_server.errors import Refused
+from sync_server.ingest.decoding import JSON_CONTENT_TYPE, decode_body
+from sync_server.ingest.take import take
+from sync_server.projector import Projector
+from wire.batches import BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, Ack, BatchError
+
+EVENTS_PATH = "/v1/events"
+
+
+@post(
+    EVENTS_PATH,
+    status_code=200,
+    operation_id="takeEvents",
+    summary="Take a batch of events",
+    description=(
+        "For enrolled tills, signed. Answered after the commit: everything up to `watermark` is "
+        "durable here. A batch that was taken before is acknowledged again."
+    ),
+    tags=["tills"],
+    security=[{"till": []}],
+    responses=refusals(400, 401, 403, 408, 409, 413, 415),
+    request_max_body_size=None,
+)
+async def take_events(request: AnyRequest) -> Ack:
+    """Reads the batch, sees who signed it, and takes it."""
+    body = await read_body(request, BATCH_BYTES_MAX)
+    ack = await sync_to_thread(_take, request, body)
+    projector = request.app.state["projector"]
+    if isinstance(projector, Projector):
+        projector.wake()
+    return ack
+
+
+def _take(request: AnyRequest, body: bytes) -> Ack:
+    till_id = signing_till(request, body)
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        batch = decode_body(content_type, body)
+    except BatchError as error:
+        raise Refused(
+            400, "batch", f"The body is no batch: {error}", "Send it as wire/batches.py says."
+        ) from error
+    if batch is None:
+        raise Refused(
+            415,
+            "content_type",
+            f"Batches do not come as {content_type[:80]!r}.",
+            f"Send {BATCH_CONTENT_TYPE} or {JSON_CONTENT_TYPE}.",
+        )
+    if batch.till_id != till_id:
+        raise Refused(
+            403,
+            "other_till",
+            f"Till {till_id} signed a batch of till {batch.till_id}.",
+            "A till sends its own events only.",
+        )
+    return take(office_of(request), batch)
+
+
+routes = [take_events]

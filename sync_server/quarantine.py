@@ -1,0 +1,97 @@
+"""What was kept aside, and what raised an alarm: shown, never dropped."""
+
+from typing import NamedTuple
+
+from msgspec import Struct
+from sqlalchemy import Connection, func, select
+from sqlmodel import col
+
+from sync_server.tables import Alarm, EventLog, Quarantine
+
+
+class QuarantineRow(Struct, frozen=True):
+    """An event in quarantine, without its bytes."""
+
+    position: int
+    stage: str
+    till_id: str
+    epoch: int
+    seq: int
+    received_at_ms: int
+    reason: str
+
+
+class AlarmRow(Struct, frozen=True):
+    """A till whose past is not the office's (`code` "chain")."""
+
+    till_id: str
+    epoch: int
+    code: str
+    seq: int
+    first_at_ms: int
+    last_at_ms: int
+    times: int
+
+
+class QuarantinedEvent(NamedTuple):
+    """An event in quarantine, with its bytes as they came."""
+
+    row: QuarantineRow
+    body: bytes
+
+
+def list_quarantine(
+    connection: Connection, *, after: int = 0, rows_max: int = 1_000
+) -> list[QuarantineRow]:
+    """Events in quarantine, in the order of the log, from after position `after`."""
+    found = connection.execute(
+        _rows()
+        .where(col(Quarantine.position) > after)
+        .order_by(col(Quarantine.position))
+        .limit(rows_max)
+    )
+    return [QuarantineRow(*row) for row in found]
+
+
+def quarantined(connection: Connection, position: int) -> QuarantinedEvent | None:
+    """The event at `position`, None when none is in quarantine there."""
+    found = connection.execute(_rows().where(col(Quarantine.position) == position)).one_or_none()
+    if found is None:
+        return None
+    body = connection.execute(
+        select(col(EventLog.body)).where(col(EventLog.position) == position)
+    ).scalar_one()
+    return QuarantinedEvent(QuarantineRow(*found), body)
+
+
+def count_quarantine(connection: Connection) -> int:
+    """How many events are in quarantine."""
+    return connection.execute(select(func.count()).select_from(Quarantine)).scalar_one()
+
+
+def list_alarms(connection: Connection) -> list[AlarmRow]:
+    """All alarms, the latest first."""
+    found = connection.execute(
+        select(
+            col(Alarm.till_id),
+            col(Alarm.epoch),
+            col(Alarm.code),
+            col(Alarm.seq),
+            col(Alarm.first_at_ms),
+            col(Alarm.last_at_ms),
+            col(Alarm.times),
+        ).order_by(col(Alarm.last_at_ms).desc(), col(Alarm.till_id))
+    )
+    return [AlarmRow(*row) for row in found]
+
+
+def _rows():
+    return select(
+        col(Quarantine.position),
+        col(Quarantine.stage),
+        col(Quarantine.till_id),
+        col(Quarantine.epoch),
+        col(Quarantine.seq),
+        col(Quarantine.received_at_ms),
+        col(Quarantine.reason),
+    )
