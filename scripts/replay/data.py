@@ -28,9 +28,14 @@ class Days(NamedTuple):
     length: int
 
     @property
+    def end(self) -> date:
+        """The day after the last."""
+        return self.first + timedelta(days=self.length)
+
+    @property
     def bounds(self) -> tuple[str, str]:
         """From and up to, as SQL timestamps."""
-        return f"{self.first} 00:00:00", f"{self.first + timedelta(days=self.length)} 00:00:00"
+        return f"{self.first} 00:00:00", f"{self.end} 00:00:00"
 
 
 class BasketLine(NamedTuple):

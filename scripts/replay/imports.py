@@ -1,7 +1,7 @@
 """The files that the office imports before the replay: price list and members."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write_products(path: Path, rows: Iterable[ProductRow]) -> int:
-    """Writes a CSV for `klantreis-office import products`; how many products it has."""
+    """Writes a CSV for `klantreis-office products import`; how many products it has."""
     count = 0
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -32,7 +32,7 @@ def write_products(path: Path, rows: Iterable[ProductRow]) -> int:
 
 
 def write_members(path: Path, household_ids: Iterable[int]) -> int:
-    """Writes a CSV for `klantreis-office import members`; how many members it has.
+    """Writes a CSV for `klantreis-office members import`; how many members it has.
 
     The data does not say when a household enrolled, so that stays open.
     """
@@ -46,9 +46,14 @@ def write_members(path: Path, household_ids: Iterable[int]) -> int:
     return count
 
 
-def write_imports(data: "DuckDBPyConnection", place: Path) -> tuple[Path, Path]:
-    """Both files in `place`: products, members."""
+def write_imports(
+    data: "DuckDBPyConnection", place: Path, only_products: Collection[str] | None = None
+) -> tuple[Path, Path]:
+    """Both files in `place`: products (all, or only those numbers), members."""
     products_file, members_file = place / "products.csv", place / "members.csv"
-    write_products(products_file, products(data))
+    listed = products(data)
+    if only_products is not None:
+        listed = (product for product in listed if product.code in only_products)
+    write_products(products_file, listed)
     write_members(members_file, households(data))
     return products_file, members_file

@@ -1,5 +1,6 @@
 """Starts the real programs as processes, waits for them, and leaves none behind."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 STOP_S_MAX = 10.0
 POLL_S = 0.02
 COMMAND_S_MAX = 120.0
@@ -34,6 +36,17 @@ def program(name: str) -> str:
     return str(found)
 
 
+def python_module(name: str) -> list[str]:
+    """The command that runs a module of this checkout with this Python."""
+    return [sys.executable, "-m", name]
+
+
+def environment_with(more: Mapping[str, str]) -> dict[str, str]:
+    """Our environment and `more`, with byte code kept: the programs are started many times."""
+    ours = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**ours, **more}
+
+
 def log_tail(log: Path) -> str:
     """The last lines of a log, indented, for an error message."""
     try:
@@ -50,7 +63,7 @@ def run_command(
     try:
         done = subprocess.run(
             command,
-            env=None if environment is None else {**os.environ, **environment},
+            env=environment_with(environment or {}),
             input=given,
             stdin=subprocess.DEVNULL if given is None else None,
             capture_output=True,
@@ -85,11 +98,14 @@ class Service:
         log: Path,
         environment: Mapping[str, str] | None = None,
         keep_open: Sequence[int] = (),
+        *,
+        with_input: bool = False,
     ) -> None:
+        self._with_input = with_input
         self.name = name
         self.log = log
         self._command = command
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = environment_with(environment or {})
         self._keep_open = keep_open
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -99,12 +115,19 @@ class Service:
             self._process = subprocess.Popen(
                 self._command,
                 env=self._environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if self._with_input else subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                cwd=ROOT,
                 start_new_session=True,
                 pass_fds=tuple(self._keep_open),
             )
+
+    def say(self, line: str) -> None:
+        """Gives it a line of input."""
+        if self._process and self._process.stdin:
+            self._process.stdin.write(f"{line}\n".encode())
+            self._process.stdin.flush()
 
     @property
     def pid(self) -> int | None:
@@ -124,9 +147,10 @@ class Service:
             )
 
     def kill(self) -> None:
-        """Ends it as a power cut would."""
+        """Ends it, and what it started, as a power cut would."""
         if self._process:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def ask_to_stop(self) -> None:
@@ -134,13 +158,15 @@ class Service:
         if self._process and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
 
-    def stop(self) -> bool:
+    def stop(self, wait_s: float = STOP_S_MAX) -> bool:
         """Asks it to end, and ends it when it does not; whether it ended by itself."""
         if not self._process:
             return True
         self.ask_to_stop()
+        if self._process.stdin:
+            self._process.stdin.close()
         try:
-            self._process.wait(STOP_S_MAX)
+            self._process.wait(wait_s)
         except subprocess.TimeoutExpired:
             self.kill()
             return False

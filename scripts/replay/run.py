@@ -1,0 +1,205 @@
+"""Opens the shop, sells the baskets in it, and reads back what the office made of them."""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scripts.replay.data import Basket, Days, households, read_baskets
+from scripts.replay.expected import Figures, expected
+from scripts.replay.imports import write_imports
+from scripts.replay.numbers import card_number
+from scripts.replay.processes import ReplayError
+from scripts.replay.shop import USER, Shop, Till, together
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SETTLE_S_MAX = 120.0
+PROJECT_S_MAX = 60.0
+PROJECT_POLL_S = 0.1
+PICTURES_S_MAX = 120.0
+OFFER = {
+    "text": "1.00 off your next visit",
+    "value-cents": "100",
+    "valid-days": "28",
+    "minimum-cents": "1000",
+}
+"""The follow-up voucher of the demo: on the receipt of every linked sale of 10.00 or more."""
+
+Tell = Callable[[str], None]
+
+
+class Progress:
+    """How far the replay is; counted by the tills' threads, read by whoever shows it."""
+
+    def __init__(self, baskets: int) -> None:
+        self.baskets = baskets
+        self._lock = threading.Lock()
+        self._sold = self._lines = 0
+
+    def sold(self, basket: Basket) -> None:
+        with self._lock:
+            self._sold += 1
+            self._lines += len(basket.lines)
+
+    @property
+    def so_far(self) -> tuple[int, int]:
+        """Sales and lines."""
+        with self._lock:
+            return self._sold, self._lines
+
+
+def open_shop(
+    shop: Shop,
+    data: "DuckDBPyConnection",
+    imports: Path,
+    tell: Tell,
+    only_products: Collection[str] | None = None,
+) -> None:
+    """Everything until the first customer: stores, tills, price list, members, offer, a user.
+
+    With `only_products` the price list has those numbers alone.
+    """
+    imports.mkdir(parents=True)
+    office = shop.office
+    products_file, members_file = write_imports(data, imports, only_products)
+    tell("importing the price list and the members")
+    codes: list[str] = []
+
+    def register() -> None:
+        office.command("members", "import", str(members_file))
+        office.add_offer("welcome-back", **OFFER)
+        codes.extend(
+            office.add_till(till.till_id, f"store-{number}", f"Store {number}")
+            for number, till in enumerate(shop.tills, 1)
+        )
+
+    office.add_user(USER)
+    together([lambda: office.import_products(products_file), register])
+    tell("starting the office")
+    office.start()
+    tell(f"enrolling and starting {len(shop.tills)} tills")
+    # All are enrolled before any starts, so each knows from its first feed whose vouchers are good.
+    together([_enrolling(till, code) for till, code in zip(shop.tills, codes, strict=True)])
+    known = card_number(households(data)[0])
+    together([_starting(till, known) for till in shop.tills])
+
+
+def _enrolling(till: Till, code: str) -> Callable[[], None]:
+    return lambda: till.enrol(code)
+
+
+def _starting(till: Till, known_card: str) -> Callable[[], None]:
+    def start() -> None:
+        till.start()
+        till.wait_until_ready(known_card)
+
+    return start
+
+
+def replay(shop: Shop, baskets: Sequence[Basket], progress: Progress) -> None:
+    """Sells every basket at its store's till, the tills side by side, each in the order of time."""
+    failed = threading.Event()
+
+    def selling(till: Till, own: Sequence[Basket]) -> Callable[[], None]:
+        def sell() -> None:
+            try:
+                for basket in own:
+                    if failed.is_set():
+                        return
+                    till.cashier.sell(basket)
+                    progress.sold(basket)
+            except BaseException:
+                failed.set()
+                raise
+
+        return sell
+
+    dealt: dict[str, list[Basket]] = {till.till_id: [] for till in shop.tills}
+    for basket in baskets:
+        dealt[shop.till_of(basket.store_id).till_id].append(basket)
+    together([selling(till, dealt[till.till_id]) for till in shop.tills])
+
+
+def settle(shop: Shop) -> None:
+    """Waits until every receipt is on paper and every event is with the office."""
+
+    def settling(till: Till) -> Callable[[], None]:
+        return lambda: (till.cashier.wait_until_settled(SETTLE_S_MAX), None)[1]
+
+    together([settling(till) for till in shop.tills])
+
+
+class Slice(NamedTuple):
+    """Baskets to sell, and what the data says of them."""
+
+    days: Days
+    baskets: tuple[Basket, ...]
+    coupons_without_basket: int
+    expected: Figures
+
+
+def read_slice(data: "DuckDBPyConnection", days: Days, baskets_max: int | None = None) -> Slice:
+    """The baskets of `days`, or the first `baskets_max` of them."""
+    found = read_baskets(data, days, baskets_max)
+    return Slice(
+        days, found.baskets, found.coupons_without_basket, expected(data, days, baskets_max)
+    )
+
+
+class Result(NamedTuple):
+    """What the office says of some days."""
+
+    figures: Figures
+    trips: int
+    vouchers_printed: int
+    vouchers_redeemed: int
+    events_synced: int
+    summary: dict[str, Any]
+
+
+def read_result(shop: Shop, days: Days, sales: int) -> Result:
+    """The office's summary, once its projector is through with `sales` sales and their vouchers."""
+    deadline = time.monotonic() + PROJECT_S_MAX
+    while True:
+        summary = shop.office.summary(days.first, days.end)
+        result = _result(summary)
+        if result.figures.sales >= sales and shop.office.is_projected():
+            return result
+        if time.monotonic() >= deadline:
+            raise ReplayError(
+                f"The office has {result.figures.sales} of {sales} sales after "
+                f"{PROJECT_S_MAX:g} s.",
+                f"look at its log, {shop.office.service.log}, and at its quarantine.",
+            )
+        time.sleep(PROJECT_POLL_S)
+
+
+def _result(summary: dict[str, Any]) -> Result:
+    totals = summary["current"]["totals"]
+    return Result(
+        figures=Figures(**{name: totals[name] for name in Figures._fields}),
+        trips=totals["trips"],
+        vouchers_printed=totals["vouchers_printed"],
+        vouchers_redeemed=summary["current"]["vouchers"]["redeemed"],
+        events_synced=summary["events_synced"],
+        summary=summary,
+    )
+
+
+def wait_for_pictures(shop: Shop) -> int:
+    """Waits until every receipt has its picture; how many there are."""
+    deadline = time.monotonic() + PICTURES_S_MAX
+    while True:
+        texts = [path for till in shop.tills for path in (till.place / "receipts").glob("*.txt")]
+        undrawn = [path for path in texts if not path.with_suffix(".png").exists()]
+        if not undrawn:
+            return len(texts)
+        if time.monotonic() >= deadline:
+            raise ReplayError(
+                f"{len(undrawn)} receipts have no picture after {PICTURES_S_MAX:g} s.",
+                "look at the printers' logs; --no-pictures does without.",
+            )
+        time.sleep(PROJECT_POLL_S)

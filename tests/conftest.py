@@ -1,0 +1,7 @@
+"""For all tests."""
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes seconds; scripts/check --quick leaves it out")
