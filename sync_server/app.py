@@ -23,6 +23,7 @@ from sync_server.answers import (
 )
 from sync_server.auth import routes as auth_routes
 from sync_server.auth.attempts import Attempts
+from sync_server.dashboard import routes as dashboard_routes
 from sync_server.document import openapi_config
 from sync_server.errors import OfficeError, Refused
 from sync_server.feed import routes as feed_routes
@@ -64,6 +65,7 @@ def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
             *registry_routes.routes,
             *health.routes,
             *auth_routes.routes,
+            *dashboard_routes.routes,
         ],
         state=State(
             {

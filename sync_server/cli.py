@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from sync_server.commands import imports, quarantine, registry, running, users
+from sync_server.commands import imports, journeys, quarantine, registry, running, users
 from sync_server.errors import OfficeError
 
 NOT_DONE = 1
@@ -22,6 +22,8 @@ app = typer.Typer(
 app.command()(running.serve)
 app.command()(running.migrate)
 app.command()(running.project)
+app.command()(journeys.summary)
+app.command()(journeys.journey)
 app.command()(quarantine.alarms)
 app.add_typer(registry.store_app, name="store")
 app.add_typer(registry.till_app, name="till")

@@ -1,0 +1,172 @@
+"""`summary` and `journey`: what head office pulls, as text or JSON."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Annotated
+
+import typer
+
+from sync_server.commands.console import (
+    AsJson,
+    DataDir,
+    opened,
+    print_json,
+    print_table,
+)
+from sync_server.errors import RegistryError
+from sync_server.journeys.model import Trade
+from sync_server.journeys.model_file import current_models
+from sync_server.journeys.person import PersonJourney
+from sync_server.journeys.service import DEFAULT_MODEL, choose_model
+from sync_server.journeys.service import journey as journey_of
+from sync_server.journeys.service import summary as summary_of
+from sync_server.journeys.summary import Figures, PhaseFigures, Spread, Summary
+from sync_server.office import Office
+
+ModelId = Annotated[str, typer.Option("--model", help="The journey model's id.")]
+TradeName = Annotated[Trade, typer.Option(help="Whose thresholds count.")]
+AsOf = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], help="Trips are open or lapsed as of this day."),
+]
+
+
+def summary(
+    model: ModelId = DEFAULT_MODEL,
+    trade: TradeName = Trade.GROCERY,
+    first: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=["%Y-%m-%d"], help="The day after the last."),
+    ] = None,
+    store: Annotated[str | None, typer.Option(help="One store only.")] = None,
+    as_of: AsOf = None,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prints the journey summary of a period, and of the one before."""
+    with opened(data) as office:
+        chosen = choose_model(current_models(office.settings.data_dir / "models"), model)
+        found = summary_of(
+            office.database,
+            chosen,
+            office.now_ms(),
+            trade,
+            _day(first),
+            _day(end),
+            store,
+            _day(as_of),
+        )
+    if as_json:
+        print_json(found)
+    else:
+        _print_summary(found)
+
+
+def journey(
+    person: Annotated[str, typer.Argument(metavar="PERSON", help="A member's number.")],
+    model: ModelId = DEFAULT_MODEL,
+    trade: TradeName = Trade.GROCERY,
+    as_of: AsOf = None,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prints one person's journey: trips, phases, touchpoints."""
+    if not (person.isascii() and person.isdigit()) or len(person) > len(str(2**63)):
+        raise RegistryError(
+            "person", "A person is known by a number.", "Give the member's number, digits only."
+        )
+    with opened(data) as office:
+        found = _journey(office, int(person), model, trade, _day(as_of))
+    if as_json:
+        print_json(found)
+    else:
+        _print_journey(found)
+
+
+def _journey(
+    office: Office, person: int, model: str, trade: Trade, as_of: date | None
+) -> PersonJourney:
+    chosen = choose_model(current_models(office.settings.data_dir / "models"), model)
+    return journey_of(office.database, person, chosen, office.now_ms(), trade, as_of)
+
+
+def _print_summary(found: Summary) -> None:
+    where = "all stores" if found.store is None else f"store {found.store}"
+    typer.echo(f"{found.model}, {where}, {found.first} up to {found.end}, as of {found.as_of}")
+    typer.echo("")
+    now, before = found.current, found.previous
+    header = ("", "period") if before is None else ("", "period", "before")
+    lines = [_totals(figures) for figures in (now, before) if figures is not None]
+    rows = [(name, *(line[name] for line in lines)) for name in lines[0]]
+    print_table(header, rows)
+    typer.echo("")
+    print_table(
+        ("phase", "trips that reached it", "dropped off there", "median minutes"),
+        [_phase(phase) for phase in now.phases],
+    )
+    typer.echo("")
+    ways = sorted(now.transitions, key=lambda way: (way.step, -way.trips))
+    print_table(
+        ("step", "from", "to", "trips"),
+        [(way.step, way.origin, way.target, way.trips) for way in ways],
+    )
+
+
+def _totals(figures: Figures) -> dict[str, str]:
+    totals, customers = figures.totals, figures.customers
+    return {
+        "sales": str(totals.sales),
+        "lines": str(totals.lines),
+        "turnover": _money(totals.turnover_cents),
+        "sales tied to a person": str(totals.linked_sales),
+        "persons": str(totals.persons),
+        "trips": str(totals.trips),
+        "loops": f"{figures.loops.trips} ({figures.loops.share:.1%})",
+        "new, repeat, returned, lapsed": _slashed(
+            (customers.new, customers.repeat, customers.returned, customers.lapsed)
+        ),
+        "vouchers printed": str(totals.vouchers_printed),
+        "vouchers redeemed": str(figures.vouchers.redeemed),
+        "seconds a sale, median": _median(figures.checkout.seconds),
+    }
+
+
+def _phase(phase: PhaseFigures) -> tuple[object, ...]:
+    return (phase.label.en, phase.reached, phase.dropped_off, _median(phase.minutes))
+
+
+def _print_journey(found: PersonJourney) -> None:
+    lapsed = ", lapsed" if found.lapsed else ""
+    typer.echo(
+        f"Person {found.person}: {len(found.trips)} trips, {found.purchases} with a purchase, "
+        f"{_money(found.turnover_cents)}{lapsed} ({found.model}, as of {found.as_of})"
+    )
+    for trip in found.trips:
+        loop = "" if trip.caused_by is None else f", led here by trip {trip.caused_by}"
+        way = " > ".join(trip.phases) or "no phase"
+        typer.echo(f"\nTrip {trip.number}, {trip.opened}: {way}; {trip.outcome}{loop}")
+        for told in trip.touchpoints:
+            amount = "" if told.amount_cents is None else _money(told.amount_cents)
+            at = told.occurred_at.strftime("%Y-%m-%d %H:%M")
+            place = told.store_name or told.channel
+            typer.echo(f"  {at}  {told.kind:<18} {told.phase or '-':<16} {place:<20} {amount}")
+
+
+def _day(given: datetime | None) -> date | None:
+    return None if given is None else given.date()
+
+
+def _money(cents: int) -> str:
+    sign = "-" if cents < 0 else ""
+    return f"{sign}{abs(cents) // 100}.{abs(cents) % 100:02}"
+
+
+def _median(spread: Spread | None) -> str:
+    return "-" if spread is None else f"{spread.median:g}"
+
+
+def _slashed(numbers: Iterable[int]) -> str:
+    return " / ".join(str(number) for number in numbers)
