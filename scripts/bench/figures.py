@@ -58,8 +58,8 @@ class Report:
         for f in self.figures:
             mark = {True: "holds", False: "MISSED", None: ""}[f.holds]
             spread = f"{_short(f.spread[0])} to {_short(f.spread[1])}" if f.spread else ""
-            row = f"{f.name:<{wide}}  {_short(f.value):>10} {f.unit:<8} {f.bar:<10} {mark:<7} {spread}"
-            print(row.rstrip())
+            value = f"{_short(f.value):>10} {f.unit:<8}"
+            print(f"{f.name:<{wide}}  {value} {f.bar:<10} {mark:<7} {spread}".rstrip())
 
     def write(self, file: Path) -> None:
         """The figures for programs."""

@@ -54,8 +54,10 @@ def running(data: Path) -> Generator[tuple[VirtualScanner, Counter]]:
     """The till with its printer; both stop at the end."""
     scanner = VirtualScanner(data / "scanner")
     printer = subprocess.Popen(
-        [sys.executable, "-m", "scripts.virtual.printer", "--no-pictures", "--with-input"]
-        + ["--out", str(data / "receipts"), "--link", str(data / "printer")],
+        [
+            *(sys.executable, "-m", "scripts.virtual.printer", "--no-pictures", "--with-input"),
+            *("--out", str(data / "receipts"), "--link", str(data / "printer")),
+        ],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
