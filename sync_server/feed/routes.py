@@ -127,7 +127,8 @@ def _choose(request: AnyRequest, etag: str, size: int) -> NotModified | Whole | 
 
 
 def _not_modified(headers: dict[str, str]) -> Response[Any]:
-    return Response(None, status_code=304, headers=headers)
+    # Empty bytes: None would be rendered for the media type of the handler, which cannot.
+    return Response(b"", status_code=304, headers=headers)
 
 
 def _read(path: Path, part: Slice) -> Iterator[bytes]:
