@@ -11,7 +11,7 @@ from scripts.replay.expected import Figures, expected
 from scripts.replay.imports import write_imports
 from scripts.replay.numbers import card_number
 from scripts.replay.processes import ReplayError
-from scripts.replay.shop import USER, Shop, Till, together
+from scripts.replay.shop import USER, Office, Shop, Till, together
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -64,31 +64,26 @@ def open_shop(
     """
     imports.mkdir(parents=True)
     office = shop.office
-    products_file, members_file = write_imports(data, imports, only_products)
-    tell("importing the price list and the members")
-    codes: list[str] = []
+    tell("starting the office; importing the price list and the members; enrolling the tills")
+    office.add_user(USER)
+    office.start()
 
-    def register() -> None:
+    def stock() -> None:
+        products_file, members_file = write_imports(data, imports, only_products)
+        office.command("products", "import", str(products_file))
         office.command("members", "import", str(members_file))
         office.add_offer("welcome-back", **OFFER)
-        codes.extend(
-            office.add_till(till.till_id, f"store-{number}", f"Store {number}")
-            for number, till in enumerate(shop.tills, 1)
-        )
 
-    office.add_user(USER)
-    together([lambda: office.import_products(products_file), register])
-    tell("starting the office")
-    office.start()
-    tell(f"enrolling and starting {len(shop.tills)} tills")
-    # All are enrolled before any starts, so each knows from its first feed whose vouchers are good.
-    together([_enrolling(till, code) for till, code in zip(shop.tills, codes, strict=True)])
+    together([stock, *(_enrolling(till, office) for till in shop.tills)])
+    # Only now, so that each knows from its first feed all products and whose vouchers are good.
+    tell(f"starting {len(shop.tills)} tills with their scanners and printers")
     known = card_number(households(data)[0])
     together([_starting(till, known) for till in shop.tills])
 
 
-def _enrolling(till: Till, code: str) -> Callable[[], None]:
-    return lambda: till.enrol(code)
+def _enrolling(till: Till, office: Office) -> Callable[[], None]:
+    number = till.till_id.removeprefix("till-")
+    return lambda: till.enrol(office.add_till(till.till_id, f"store-{number}", f"Store {number}"))
 
 
 def _starting(till: Till, known_card: str) -> Callable[[], None]:

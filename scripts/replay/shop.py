@@ -70,10 +70,6 @@ class Office:
         """Runs `klantreis-office` with these arguments; what it printed."""
         return run_command([program("klantreis-office"), *arguments], self._environment)
 
-    def import_products(self, file: Path) -> None:
-        """Gives it a price list."""
-        self.command("products", "import", str(file))
-
     def start(self) -> None:
         """Starts it and waits until it answers."""
         self.service.start()
