@@ -5,6 +5,7 @@ TOML 1.0. Tables are those of `model.Model`; thresholds may name a setting.
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast, get_args, get_origin
 
@@ -74,6 +75,18 @@ def load_models(extra: Path | None = None) -> dict[str, Model]:
     if faults:
         raise ModelFilesError(faults)
     return models
+
+
+def current_models(extra: Path) -> dict[str, Model]:
+    """What `load_models` gives, read again only when a file in `extra` came, went or changed."""
+    found = sorted(extra.glob("*.toml"))
+    stamps = tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in found)
+    return _models_as_of(extra, stamps)
+
+
+@lru_cache(maxsize=2)
+def _models_as_of(extra: Path, _stamps: tuple[tuple[str, int, int], ...]) -> dict[str, Model]:
+    return load_models(extra)
 
 
 def parse_model(data: bytes, file: str) -> Model:

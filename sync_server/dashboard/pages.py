@@ -1,0 +1,252 @@
+"""The pages: `/`, `/persons` and `/persons/{person}`."""
+
+from datetime import date, timedelta
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from litestar import MediaType, Response, get
+from litestar.params import Parameter
+from litestar.response import Redirect
+
+from sync_server.answers import AnyRequest, office_of, refusals
+from sync_server.auth.guards import head_office
+from sync_server.dashboard import figures, page, person_page
+from sync_server.dashboard.api import PERSON_MAX, PersonNumber, models_of
+from sync_server.dashboard.assets import asset_url, style_hashes
+from sync_server.dashboard.choice import Chosen, chosen_by_default, presets
+from sync_server.dashboard.wording import LANGUAGES, Wording, choose_language, wording
+from sync_server.errors import DatabaseError, OfficeError, Refused
+from sync_server.journeys import service
+from sync_server.journeys.model import Model, Trade
+from sync_server.journeys.summary import Summary
+from sync_server.registry.routes import USER
+
+POLICY = (
+    f"default-src 'none'; script-src 'self'; style-src 'self' {' '.join(style_hashes())}; "
+    "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+PARAMETER_CHARS_MAX = 128
+ONE_DAY = timedelta(days=1)
+_TEMPLATES = Environment(
+    loader=PackageLoader("sync_server.dashboard"), autoescape=True, undefined=StrictUndefined
+)
+
+Asked = Annotated[str, Parameter(max_length=PARAMETER_CHARS_MAX)]
+
+
+@get(
+    "/",
+    operation_id="getSummaryPage",
+    summary="The journey summary as a page",
+    description="For head office only. `first` and `last` are days, both included.",
+    tags=["pages"],
+    security=USER,
+    guards=[head_office],
+    media_type=MediaType.HTML,
+    responses=refusals(400, 401, 403, 429),
+    sync_to_thread=True,
+)
+def get_summary_page(
+    request: AnyRequest,
+    model: Asked = service.DEFAULT_MODEL,
+    trade: Asked = str(Trade.GROCERY),
+    first: Asked = "",
+    last: Asked = "",
+    store: Asked = "",
+    lang: Asked = "",
+) -> Response[str]:
+    """The summary of what was asked for; by default of the last weeks recorded."""
+    office, words = office_of(request), _words(request, lang)
+    models = models_of(office)
+    known = service.choices(office.database, office.now_ms())
+    chosen = chosen_by_default(Chosen(model, trade, first, last, store), known.recorded)
+    shown: dict[str, Any] = {"summary": None}
+    problem: OfficeError | None = None
+    try:
+        found = service.summary(
+            office.database,
+            service.choose_model(models, chosen.model),
+            office.now_ms(),
+            chosen.trade_known(),
+            chosen.first_day(),
+            chosen.end_day(),
+            chosen.store or None,
+        )
+    except DatabaseError:
+        raise
+    except OfficeError as error:
+        problem = error
+    else:
+        names = {store.store_id: store.name for store in known.stores}
+        shown = _shown(models[found.model], found, names.get(found.store or ""), words)
+        chosen = chosen._replace(first=str(found.first), last=str(found.end - ONE_DAY))
+    return _page(
+        request,
+        "summary.html",
+        words,
+        problem=problem,
+        here="summary",
+        models=[models[name] for name in sorted(models)],
+        trades=list(Trade),
+        stores=known.stores,
+        recorded=known.recorded,
+        chosen=chosen,
+        presets=presets(chosen, known.recorded, words),
+        **shown,
+    )
+
+
+@get(
+    "/persons",
+    operation_id="getPersonsPage",
+    summary="The page to look a member up",
+    description="For head office only.",
+    tags=["pages"],
+    security=USER,
+    guards=[head_office],
+    media_type=MediaType.HTML,
+    responses=refusals(400, 401, 403, 429),
+    sync_to_thread=False,
+)
+def get_persons_page(request: AnyRequest, number: Asked = "", lang: Asked = "") -> Response[Any]:
+    """A form for a member's number; with a number, the way to their page."""
+    words = _words(request, lang)
+    typed = number.strip()
+    if not typed:
+        return _look_up(request, words)
+    if not (typed.isascii() and typed.isdigit()) or int(typed) > PERSON_MAX:
+        message, fix = words("bad_number", number=typed), words("bad_number_fix")
+        return _look_up(request, words, typed, Refused(400, "number", message, fix))
+    query = urlencode({"lang": words.language})
+    return Redirect(f"/persons/{int(typed)}?{query}", status_code=303)
+
+
+@get(
+    "/persons/{person:int}",
+    operation_id="getPersonPage",
+    summary="A member's journey as a page",
+    description="For head office only.",
+    tags=["pages"],
+    security=USER,
+    guards=[head_office],
+    media_type=MediaType.HTML,
+    responses=refusals(400, 401, 403, 429),
+    sync_to_thread=True,
+)
+def get_person_page(
+    request: AnyRequest,
+    person: PersonNumber,
+    model: Asked = service.DEFAULT_MODEL,
+    trade: Asked = str(Trade.GROCERY),
+    lang: Asked = "",
+) -> Response[str]:
+    """Their trips, phases and touchpoints."""
+    office, words = office_of(request), _words(request, lang)
+    chosen = Chosen(model, trade, "", "", "")
+    try:
+        of = service.choose_model(models_of(office), model)
+        found = service.journey(office.database, person, of, office.now_ms(), chosen.trade_known())
+    except service.UnknownError as error:
+        if error.code != "unknown_person":
+            return _look_up(request, words, str(person), error)
+        message = words("unknown_member", number=person)
+        unknown = service.UnknownError(error.code, message, words("unknown_member_fix"))
+        return _look_up(request, words, str(person), unknown)
+    query = urlencode({"model": found.model, "trade": found.trade})
+    return _page(
+        request,
+        "person.html",
+        words,
+        here="persons",
+        journey=found,
+        scope=f"{words.label(of.label)} · {words('trade_' + found.trade)}",
+        figures=person_page.person_figures(found, words),
+        timeline=figures.timeline(of, found, words),
+        timeline_about=words("timeline_about", as_of=words.day(found.as_of - ONE_DAY)),
+        trips=person_page.trip_rows(of, found, words),
+        data_url=f"/v1/persons/{person}/journey?{query}",
+    )
+
+
+def _shown(
+    model: Model, summary: Summary, store_name: str | None, words: Wording
+) -> dict[str, Any]:
+    """What the summary's page says of a summary."""
+    days = (summary.first, summary.end - ONE_DAY)
+    length = summary.end - summary.first
+    query = {
+        "model": summary.model,
+        "trade": summary.trade,
+        "from": summary.first,
+        "to": summary.end,
+        **({"store": summary.store} if summary.store else {}),
+    }
+    compared = words("not_compared")
+    if summary.previous is not None:
+        compared = words("compared", **_span(days[0] - length, days[1] - length, words))
+    return {
+        "summary": summary,
+        "scope": " · ".join(
+            (
+                words("scope_days", **_span(*days, words)),
+                store_name or words("all_stores"),
+                words.label(model.label),
+            )
+        ),
+        "compared": compared,
+        "lead": page.lead(summary, words),
+        "figures": page.key_figures(summary, words),
+        "funnel": figures.funnel(model, summary.current, summary.previous, words),
+        "funnel_rows": page.funnel_rows(summary, words),
+        "flow": figures.flow(model, summary.current, words),
+        "flow_about": words("flow_about", as_of=words.day(summary.as_of)),
+        "flow_rows": page.flow_rows(model, summary, words),
+        "cards": page.phase_cards(model, summary, words),
+        "customer_rows": page.customer_rows(summary, words),
+        "voucher_rows": page.voucher_rows(summary, words),
+        "recognised_rows": page.recognised_rows(summary, words),
+        "checkout_rows": page.checkout_rows(summary, words),
+        "touchpoint_rows": page.touchpoint_rows(model, summary, words),
+        "data_url": f"/v1/summary?{urlencode(query)}",
+    }
+
+
+def _span(first: date, last: date, words: Wording) -> dict[str, str]:
+    return {"first": words.day(first), "last": words.day(last)}
+
+
+def _look_up(
+    request: AnyRequest, words: Wording, number: str = "", problem: Refused | None = None
+) -> Response[str]:
+    return _page(request, "persons.html", words, problem=problem, here="persons", number=number)
+
+
+def _words(request: AnyRequest, lang: str) -> Wording:
+    return wording(choose_language(lang, request.headers.get("accept-language", "")))
+
+
+def _page(
+    request: AnyRequest,
+    template: str,
+    words: Wording,
+    problem: OfficeError | None = None,
+    **context: Any,
+) -> Response[str]:
+    """A page in the reader's language; with a problem, under the status that says so."""
+    other = next(language for language in LANGUAGES if language != words.language)
+    asked = {**dict(request.query_params.items()), "lang": other}
+    html = _TEMPLATES.get_template(template).render(
+        words=words,
+        problem=problem and words.problem(problem),
+        asset_url=asset_url,
+        other_language=other,
+        other_language_url=f"{request.url.path}?{urlencode(asked)}",
+        **context,
+    )
+    status = 200 if problem is None else problem.status if isinstance(problem, Refused) else 400
+    headers = {"Content-Security-Policy": POLICY, "Content-Language": words.language}
+    return Response(html, status_code=status, media_type=MediaType.HTML, headers=headers)
+
+
+routes: list[Any] = [get_summary_page, get_persons_page, get_person_page]
