@@ -254,8 +254,8 @@ def _write(
                 "too many entries fall on the same page",
                 "Look for identifiers that are given many times and keep one of each.",
             )
-    table, spill, filter_section, confirm, doubles = filled
-    parts = [_padded(part) for part in (table, spill, filter_section, confirm)]
+    content, doubles = filled
+    parts = [_padded(part) for part in content]
     digests, root = build_digests([memoryview(part) for part in parts])
     header = Header(
         generation=generation,
@@ -264,7 +264,7 @@ def _write(
         tombstones=tombstones,
         key_id=key_id(key),
         records=gathered.records(),
-        sections=_lay_out(len(table), len(spill), len(filter_section), len(confirm), len(digests)),
+        sections=_lay_out(*map(len, content), len(digests)),
         root=root,
     )
     _replace(path, [encode_header(header, sign), *parts, digests])

@@ -1,6 +1,7 @@
 /* Filling a table: entries are sorted by page (two passes, so that writes stay near), and each
- * page is filled on its own. A key goes into the emptier of its two lines; when both are full,
- * keys are moved at random to their other line; what still finds no place spills.
+ * page is filled on its own. Keys live in their first line as far as it has room. Of a line with
+ * too many, those move to their second line for which there is room there; when there is none, keys
+ * are pushed around at random, and what still finds no place spills.
  *
  * Every page is looked up again before it counts as filled: a key that does not come back alone
  * shares its remainder with another key there, and both spill. */
@@ -34,6 +35,7 @@ enum { UNPLACED = 0, TO_SPILL = 1, TO_DROP = 2 };
 typedef struct {
     uint32_t pages;
     uint32_t *lines;       /* pages * PAGE_WORDS, zeroed */
+    uint32_t *overflow;    /* pages * 2 */
     uint16_t *confirm;     /* pages * PAGE_SLOTS, zeroed; or NULL */
     uint32_t *filter;      /* filter_blocks * 2, zeroed; or NULL */
     uint32_t filter_blocks;
@@ -49,39 +51,84 @@ static inline uint32_t next_random(uint32_t *state) {
     return *state;
 }
 
-/* Puts the entries of one page into its lines. */
-static void fill_page(const fill_entry *entries, uint32_t n, uint8_t *fate, uint32_t pages,
-                      uint16_t slots[PAGE_LINES][LINE_SLOTS], uint8_t *load) {
-    uint32_t random = 0x9E3779B9u;
-    memset(load, 0, PAGE_LINES);
-    for (uint32_t i = 0; i < n; i++) {
-        if (fate[i] != UNPLACED) continue;
-        place p = place_of(entries[i].hash, pages);
-        uint32_t line = load[p.line_b] < load[p.line_a] ? p.line_b : p.line_a;
-        uint32_t homeless = i;
-        for (int moves = 0; load[line] == LINE_SLOTS; moves++) {
-            if (moves == MOVES_MAX) {
-                fate[homeless] = TO_SPILL;
-                break;
-            }
-            uint16_t *slot = &slots[line][next_random(&random) % LINE_SLOTS];
-            const uint32_t evicted = *slot;
-            *slot = (uint16_t)homeless;
-            homeless = evicted;
-            p = place_of(entries[homeless].hash, pages);
-            line = line == p.line_a ? p.line_b : p.line_a;
-        }
-        if (fate[homeless] == UNPLACED) slots[line][load[line]++] = (uint16_t)homeless;
-    }
+/* A page while it is filled: which entry is where. */
+typedef struct {
+    uint16_t slots[PAGE_LINES][LINE_SLOTS];
+    uint8_t load[PAGE_LINES];
+    uint8_t fate[PAGE_ENTRIES_MAX];
+    uint8_t first[PAGE_ENTRIES_MAX], second[PAGE_ENTRIES_MAX]; /* the lines of each entry */
+    uint32_t random;
+} page_filling;
+
+static inline void put_in(page_filling *p, uint32_t line, uint32_t entry) {
+    p->slots[line][p->load[line]++] = (uint16_t)entry;
 }
 
-static void write_page(const fill_entry *entries, uint16_t slots[PAGE_LINES][LINE_SLOTS],
-                       const uint8_t *load, uint32_t *words, uint16_t *confirm) {
+static inline uint32_t other_line(const page_filling *p, uint32_t entry, uint32_t line) {
+    return line == p->first[entry] ? p->second[entry] : p->first[entry];
+}
+
+/* Places an entry whose first line is full: it, or one that lives there, moves to its other line
+ * if that has room. */
+static int move_one(page_filling *p, uint32_t entry) {
+    const uint32_t line = p->first[entry];
+    if (p->load[p->second[entry]] < LINE_SLOTS) {
+        put_in(p, p->second[entry], entry);
+        return 1;
+    }
+    for (int i = 0; i < LINE_SLOTS; i++) {
+        const uint32_t resident = p->slots[line][i], other = other_line(p, resident, line);
+        if (p->load[other] == LINE_SLOTS) continue;
+        put_in(p, other, resident);
+        p->slots[line][i] = (uint16_t)entry;
+        return 1;
+    }
+    return 0;
+}
+
+/* Pushes entries around until one finds room; the one that is left in the end spills. */
+static void push_around(page_filling *p, uint32_t entry) {
+    uint32_t line = p->first[entry];
+    for (int moves = 0; moves < MOVES_MAX; moves++) {
+        uint16_t *slot = &p->slots[line][next_random(&p->random) % LINE_SLOTS];
+        const uint32_t evicted = *slot;
+        *slot = (uint16_t)entry;
+        entry = evicted;
+        line = other_line(p, entry, line);
+        if (p->load[line] < LINE_SLOTS) {
+            put_in(p, line, entry);
+            return;
+        }
+    }
+    p->fate[entry] = TO_SPILL;
+}
+
+/* Puts the entries of one page that are to be placed into its lines. */
+static void fill_page(page_filling *p, uint32_t n) {
+    uint16_t excess[PAGE_ENTRIES_MAX];
+    uint32_t excesses = 0;
+    memset(p->load, 0, sizeof p->load);
+    p->random = 0x9E3779B9u;
+    for (uint32_t i = 0; i < n; i++) {
+        if (p->fate[i] != UNPLACED) continue;
+        if (p->load[p->first[i]] < LINE_SLOTS) put_in(p, p->first[i], i);
+        else excess[excesses++] = (uint16_t)i;
+    }
+    for (uint32_t i = 0; i < excesses; i++)
+        if (!move_one(p, excess[i])) push_around(p, excess[i]);
+}
+
+/* Writes the lines, and which of them have keys elsewhere, in their second line. */
+static void write_page(const page_filling *p, const fill_entry *entries, uint32_t *words,
+                       uint32_t *overflow, uint16_t *confirm) {
     memset(words, 0, PAGE_BYTES);
+    overflow[0] = overflow[1] = 0;
     if (confirm) memset(confirm, 0, PAGE_SLOTS * sizeof *confirm);
     for (uint32_t line = 0; line < PAGE_LINES; line++)
-        for (uint32_t i = 0; i < load[line]; i++) {
-            const fill_entry *e = entries + slots[line][i];
+        for (uint32_t i = 0; i < p->load[line]; i++) {
+            const uint32_t first = p->first[p->slots[line][i]];
+            const fill_entry *e = entries + p->slots[line][i];
+            if (first != line) overflow[first >> 5] |= UINT32_C(1) << (first & 31);
             words[line * LINE_WORDS + i] = (uint32_t)e->hash;
             words[line * LINE_WORDS + LINE_SLOTS + i] = e->stored;
             if (confirm) confirm[line * LINE_SLOTS + i] = e->confirm;
@@ -89,7 +136,8 @@ static void write_page(const fill_entry *entries, uint16_t slots[PAGE_LINES][LIN
 }
 
 static inline int answers(const uint32_t *words, const place *p) {
-    const uint32_t *a = words + p->line_a * LINE_WORDS, *b = words + p->line_b * LINE_WORDS;
+    const uint32_t *a = words + p->line_a % PAGE_LINES * LINE_WORDS;
+    const uint32_t *b = words + p->line_b % PAGE_LINES * LINE_WORDS;
     int count = 0;
     for (int i = 0; i < LINE_SLOTS; i++) {
         count += (a[i] == p->remainder) & (a[LINE_SLOTS + i] != STORED_NOTHING);
@@ -119,27 +167,31 @@ static int settle_remainder(const fill_entry *entries, uint32_t n, uint32_t i, u
 }
 
 static int fill_page_proved(const fill_entry *entries, uint32_t n, uint32_t page, filling *f) {
-    uint16_t slots[PAGE_LINES][LINE_SLOTS];
-    uint8_t load[PAGE_LINES], fate[PAGE_ENTRIES_MAX];
+    page_filling p;
     uint32_t *words = f->lines + (size_t)page * PAGE_WORDS;
     uint16_t *confirm = f->confirm ? f->confirm + (size_t)page * PAGE_SLOTS : NULL;
     int settled;
-    memset(fate, UNPLACED, n);
+    for (uint32_t i = 0; i < n; i++) {
+        const place at = place_of(entries[i].hash, f->pages);
+        p.fate[i] = UNPLACED;
+        p.first[i] = at.line_a % PAGE_LINES;
+        p.second[i] = at.line_b % PAGE_LINES;
+    }
     do {
         settled = 1;
-        fill_page(entries, n, fate, f->pages, slots, load);
-        write_page(entries, slots, load, words, confirm);
+        fill_page(&p, n);
+        write_page(&p, entries, words, f->overflow + 2 * (size_t)page, confirm);
         for (uint32_t i = 0; i < n; i++) {
-            if (fate[i] == TO_DROP) continue;
-            const place p = place_of(entries[i].hash, f->pages);
-            if (answers(words, &p) == (fate[i] == UNPLACED)) continue;
-            if (settle_remainder(entries, n, i, fate, &f->doubles) != FILLED) return FILL_CONTRADICTION;
+            if (p.fate[i] == TO_DROP) continue;
+            const place at = place_of(entries[i].hash, f->pages);
+            if (answers(words, &at) == (p.fate[i] == UNPLACED)) continue;
+            if (settle_remainder(entries, n, i, p.fate, &f->doubles) != FILLED) return FILL_CONTRADICTION;
             settled = 0;
             break;
         }
     } while (!settled);
     for (uint32_t i = 0; i < n; i++) {
-        if (fate[i] != TO_SPILL) continue;
+        if (p.fate[i] != TO_SPILL) continue;
         if (f->spilled == f->spill_max) return FILL_SPILLS_TOO_MUCH;
         f->spill[f->spilled++] = entries[i];
     }

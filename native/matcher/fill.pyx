@@ -45,6 +45,7 @@ cdef extern from "fill.h" nogil:
     ctypedef struct filling:
         uint32_t pages
         uint32_t *lines
+        uint32_t *overflow
         uint16_t *confirm
         uint32_t *filter
         uint32_t filter_blocks
@@ -186,7 +187,7 @@ cdef class Entries:
         return wrong
 
     def fill(self, uint32_t pages, uint32_t filter_blocks, size_t spill_max):
-        """Uses the entries up. Returns the table, spill, filter and confirm sections and how many
+        """Returns the sections (table, spill, overflow map, filter, confirm column) and how many
         entries were doubles of others; None when more than `spill_max` keys spill."""
         cdef filling f
         cdef int result
@@ -195,10 +196,12 @@ cdef class Entries:
         cdef uint32_t *words
         memset(&f, 0, sizeof(f))
         table = PyByteArray_FromStringAndSize(NULL, <Py_ssize_t>pages * PAGE_BYTES)
+        overflow = bytearray(<Py_ssize_t>pages * 8)
         filter_section = bytearray(<Py_ssize_t>filter_blocks * 8)
         confirm = bytearray(<Py_ssize_t>pages * PAGE_SLOTS * 2 if self.confirm else 0)
         f.pages = pages
         f.lines = <uint32_t *>PyByteArray_AS_STRING(table)
+        f.overflow = <uint32_t *>PyByteArray_AS_STRING(overflow)
         if filter_blocks:
             f.filter = <uint32_t *>PyByteArray_AS_STRING(filter_section)
         f.filter_blocks = filter_blocks
@@ -227,7 +230,7 @@ cdef class Entries:
                 words[4 * i] = <uint32_t>f.spill[i].hash
                 words[4 * i + 1] = <uint32_t>(f.spill[i].hash >> 32)
                 words[4 * i + 2] = f.spill[i].stored
-            return table, spill, filter_section, confirm, f.doubles
+            return (table, spill, overflow, filter_section, confirm), f.doubles
         finally:
             free(scratch)
             free(f.spill)

@@ -36,10 +36,11 @@ PAGE_SLOTS = 512
 SPILL_ENTRY_BYTES = 16
 SPILL_ENTRIES_MAX = 2**20
 FILTER_BLOCKS_MAX = 2**28
+OVERFLOW_BYTES = PAGE_BYTES // 64 // 8
 FILTER_BLOCK_BYTES = 8
 CONFIRM_BYTES = 2
 
-_FIXED = struct.Struct(f"<8sIIQQQQQII{KEY_ID_BYTES}sII10Q{ROOT_BYTES}s")
+_FIXED = struct.Struct(f"<8sIIQQQQQII{KEY_ID_BYTES}sII12Q{ROOT_BYTES}s")
 _SCHEME = struct.Struct(f"<{NAME_BYTES_MAX}sBBHIQQ16s")
 _CRC = struct.Struct("<I")
 
@@ -62,12 +63,13 @@ class Section:
 class Sections:
     table: Section
     spill: Section
+    overflow: Section
     filter: Section
     confirm: Section
     digests: Section
 
     def in_order(self) -> tuple[Section, ...]:
-        return (self.table, self.spill, self.filter, self.confirm, self.digests)
+        return (self.table, self.spill, self.overflow, self.filter, self.confirm, self.digests)
 
 
 @dataclass(frozen=True)
@@ -308,6 +310,8 @@ def _check_sections(header: Header, pages: int, length: int) -> None:
         raise _inconsistent("sections")
     if not 1 <= pages <= PAGES_MAX or s.table.length != pages * PAGE_BYTES:
         raise _inconsistent("pages")
+    if s.overflow.length != pages * OVERFLOW_BYTES:
+        raise _inconsistent("overflow map")
     if s.spill.length % SPILL_ENTRY_BYTES or s.filter.length % FILTER_BLOCK_BYTES:
         raise _inconsistent("spill or filter")
     if header.spilled > SPILL_ENTRIES_MAX or header.filter_blocks > FILTER_BLOCKS_MAX:

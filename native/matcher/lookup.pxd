@@ -31,7 +31,13 @@ cdef extern from "overlay.h" nogil:
     int has_confirm(const overlay *o)
     uint32_t overlay_find(const overlay *o, uint64_t hash)
     uint32_t overlay_find_confirmed(const overlay *o, uint64_t hash, uint16_t confirm)
-    uint32_t overlay_find_batch(const overlay *o, const uint64_t *hash, int n, uint32_t *stored)
+    ctypedef struct batch:
+        int n
+        const uint64_t *hash
+        uint32_t *stored
+    void batch_begin(batch *b)
+    void batch_put(batch *b, const overlay *o, uint64_t hash)
+    uint32_t batch_find(batch *b, const overlay *o)
 
 cdef extern from "near.h" nogil:
     ctypedef struct domain:
@@ -42,10 +48,7 @@ cdef extern from "near.h" nogil:
         int kind
         int check
     ctypedef struct near_hit:
-        char *text
-        uint8_t length
-        uint8_t change
-        uint8_t position
+        uint16_t what
         uint32_t stored
     ctypedef struct near_search:
         uint64_t asked
@@ -53,10 +56,13 @@ cdef extern from "near.h" nogil:
         size_t hit_count
         int no_memory
         int damaged
+    void domain_fill(domain *d)
     void near_begin(near_search *s, const overlay *o, const domain *d, int confirmed, int is_text)
     void near_numbers(near_search *s, const char *text, size_t length, int errors)
     void near_texts(near_search *s, const char *text, size_t length, int errors)
     void near_order(near_search *s)
+    int near_hit_text(const near_search *s, const near_hit *hit, char *text)
+    void near_end(near_search *s)
 
 cdef enum:
     KIND_NUMBER = 1
@@ -77,9 +83,10 @@ cdef class View:
     cdef object find(self, const domain *d, object identifier)
     cdef list near(self, const domain *d, str identifier, Py_ssize_t limit, int errors)
     cdef list find_many(self, const domain *d, identifiers)
-    cdef int find_batch(
-        self, const uint64_t *hashes, const uint16_t *confirms, int n, uint32_t *stored
-    ) except -1 nogil
+    cdef int find_batch(self, batch *b, const uint16_t *confirms) except -1 nogil
+    cdef int find_placed(
+        self, batch *b, const uint16_t *confirms, list places, list found
+    ) except -1
     cdef object find_values(self, const domain *d, int length, const uint64_t[::1] values)
 
 

@@ -119,6 +119,7 @@ cdef class View:
             d.lengths = scheme.length_bits
             d.alphabet[0] = alphabet & (2**64 - 1)
             d.alphabet[1] = alphabet >> 64
+            domain_fill(d)
             d.hash_key.k0, d.hash_key.k1 = scheme_hash_key(key, scheme.name, generation)
             d.confirm_key.k0, d.confirm_key.k1 = scheme_confirm_key(key, scheme.name, generation)
 
@@ -152,6 +153,7 @@ cdef class View:
         cdef near_hit *hit
         cdef size_t i, length
         cdef const char *data
+        cdef char found[TEXT_CHARACTERS_MAX]
         cdef list candidates = []
         if d.kind == KIND_TOKEN:
             raise ValueError("a token is only looked up whole")
@@ -161,6 +163,7 @@ cdef class View:
             return candidates
         data = TEXT_DATA(identifier)
         length = TEXT_LENGTH(identifier)
+        self.base.require_overflow()
         near_begin(&search, &self.overlay, d, self.confirmed, d.kind == KIND_TEXT)
         try:
             if d.kind == KIND_TEXT:
@@ -178,63 +181,67 @@ cdef class View:
             near_order(&search)
             for i in range(search.hit_count):
                 hit = &search.hits[i]
-                text = PyUnicode_FromStringAndSize(hit.text, hit.length)
+                text = PyUnicode_FromStringAndSize(found, near_hit_text(&search, hit, found))
                 if text == identifier:
                     continue
-                candidates.append(Candidate(text, hit.stored - 1, CHANGES[hit.change]))
+                candidates.append(Candidate(text, hit.stored - 1, CHANGES[hit.what >> 8]))
                 if len(candidates) == limit:
                     break
             return candidates
         finally:
-            free(search.hits)
+            near_end(&search)
 
-    cdef list find_many(self, const domain *d, identifiers):
-        cdef uint64_t hashes[BATCH_MAX]
-        cdef uint16_t confirms[BATCH_MAX]
-        cdef uint32_t stored[BATCH_MAX]
-        cdef list found = [], places = []
-        cdef int waiting = 0, i
-        for identifier in identifiers:
-            if identified(d, identifier, self.confirmed, &hashes[waiting], &confirms[waiting]):
-                places.append(len(found))
-                waiting += 1
-            found.append(None)
-            if waiting == BATCH_MAX:
-                self.find_batch(hashes, confirms, waiting, stored)
-                for i in range(waiting):
-                    if stored[i]:
-                        found[<Py_ssize_t>places[i]] = stored[i] - 1
-                places.clear()
-                waiting = 0
-        self.find_batch(hashes, confirms, waiting, stored)
-        for i in range(waiting):
-            if stored[i]:
-                found[<Py_ssize_t>places[i]] = stored[i] - 1
-        return found
-
-    cdef int find_batch(
-        self, const uint64_t *hashes, const uint16_t *confirms, int n, uint32_t *stored
-    ) except -1 nogil:
-        """Looks `n` hashes up, at most BATCH_MAX: the members + 1, or 0."""
+    cdef int find_batch(self, batch *b, const uint16_t *confirms) except -1 nogil:
+        """Looks the batch up; `confirms` are its confirming hashes, where they are wanted."""
         cdef int i
-        cdef uint32_t any = overlay_find_batch(&self.overlay, hashes, n, stored)
+        cdef uint32_t any = batch_find(b, &self.overlay)
         if self.confirmed and any != 0 and any != FOUND_DAMAGE:
-            for i in range(n):
-                if stored[i]:
-                    stored[i] = overlay_find_confirmed(&self.overlay, hashes[i], confirms[i])
-                    if stored[i] == FOUND_DAMAGE:
+            for i in range(b.n):
+                if b.stored[i]:
+                    b.stored[i] = overlay_find_confirmed(&self.overlay, b.hash[i], confirms[i])
+                    if b.stored[i] == FOUND_DAMAGE:
                         any = FOUND_DAMAGE
         if any == FOUND_DAMAGE:
             with gil:
                 raise damage()
         return 0
 
+    cdef list find_many(self, const domain *d, identifiers):
+        cdef batch b
+        cdef uint16_t confirms[BATCH_MAX]
+        cdef uint64_t hash = 0
+        cdef list found = [], places = []
+        cdef int i
+        self.base.require_overflow()
+        batch_begin(&b)
+        for identifier in identifiers:
+            if identified(d, identifier, self.confirmed, &hash, &confirms[b.n]):
+                places.append(len(found))
+                batch_put(&b, &self.overlay, hash)
+            found.append(None)
+            if b.n == BATCH_MAX:
+                self.find_placed(&b, confirms, places, found)
+        self.find_placed(&b, confirms, places, found)
+        return found
+
+    cdef int find_placed(
+        self, batch *b, const uint16_t *confirms, list places, list found
+    ) except -1:
+        """Looks the batch up, puts the members at their places, and begins the next batch."""
+        cdef int i
+        self.find_batch(b, confirms)
+        for i in range(b.n):
+            if b.stored[i]:
+                found[<Py_ssize_t>places[i]] = b.stored[i] - 1
+        places.clear()
+        batch_begin(b)
+        return 0
+
     cdef object find_values(self, const domain *d, int length, const uint64_t[::1] values):
-        cdef uint64_t hashes[BATCH_MAX]
+        cdef batch b
         cdef uint16_t confirms[BATCH_MAX]
         cdef Py_ssize_t n = values.shape[0], start, i
-        cdef int count
-        cdef uint64_t limit, first
+        cdef uint64_t key
         cdef uint32_t[::1] members
         found = array("I", bytes(4 * n))
         if d.kind != KIND_NUMBER:
@@ -244,25 +251,21 @@ cdef class View:
         if n == 0:
             return found
         members = found
-        limit = POWER_OF_TEN[length]
-        first = FIRST_KEY[length]
+        self.base.require_overflow()
         with nogil:
-            start = 0
-            while start < n:
-                count = <int>min(n - start, <Py_ssize_t>BATCH_MAX)
-                for i in range(count):
-                    hashes[i] = siphash_number(d.hash_key, first + values[start + i])
+            for start from 0 <= start < n by BATCH_MAX:
+                batch_begin(&b)
+                for i in range(min(n - start, <Py_ssize_t>BATCH_MAX)):
+                    key = FIRST_KEY[length] + values[start + i]
                     if self.confirmed:
-                        confirms[i] = <uint16_t>siphash_number(
-                            d.confirm_key, first + values[start + i]
-                        )
-                self.find_batch(hashes, confirms, count, &members[start])
-                for i in range(count):
+                        confirms[i] = <uint16_t>siphash_number(d.confirm_key, key)
+                    batch_put(&b, &self.overlay, siphash_number(d.hash_key, key))
+                self.find_batch(&b, confirms)
+                for i in range(b.n):
                     # nobody is 0, and 0 - 1 is MISSING
-                    members[start + i] -= 1
-                    if values[start + i] >= limit:
+                    members[start + i] = b.stored[i] - 1
+                    if values[start + i] >= POWER_OF_TEN[length]:
                         members[start + i] = <uint32_t>-1
-                start += count
         return found
 
 

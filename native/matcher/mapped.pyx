@@ -4,7 +4,7 @@
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
@@ -16,8 +16,6 @@ from native.matcher.errors import IndexRefused
 from native.matcher.header import ASK_AGAIN, HEADER_BYTES, decode_header, refuse_foreign
 
 cdef enum:
-    SPILL_BITS_MIN = 4096
-    SPILL_BITS_A_KEY = 64
     WHOLE_CHECK_PAGES_MAX = 64  # a file of 256 KiB or less is checked whole when it is opened
 
 
@@ -53,7 +51,6 @@ cdef class File:
         self.check_first_pages()
 
     cdef int set_table(self) except -1:
-        cdef uint32_t bits = SPILL_BITS_MIN
         cdef table *t = &self.table
         sections = self.header.sections
         t.pages = self.header.pages
@@ -61,6 +58,7 @@ cdef class File:
         t.filter_blocks = self.header.filter_blocks
         t.lines = <const uint32_t *>(self.data + <size_t>sections.table.offset)
         t.spill = <const spill_entry *>(self.data + <size_t>sections.spill.offset)
+        t.overflow = <const uint32_t *>(self.data + <size_t>sections.overflow.offset)
         t.lines_page = sections.table.offset // PAGE_BYTES
         if sections.filter.length:
             t.filter = <const uint32_t *>(self.data + <size_t>sections.filter.offset)
@@ -68,13 +66,11 @@ cdef class File:
         if sections.confirm.length:
             t.confirm = <const uint16_t *>(self.data + <size_t>sections.confirm.offset)
             t.confirm_page = sections.confirm.offset // PAGE_BYTES
-        while bits < t.spilled * SPILL_BITS_A_KEY:
-            bits *= 2
-        t.spill_mask = bits - 1
-        t.spill_bits = <uint32_t *>calloc(bits // 32, 4)
-        t.checked = <uint32_t *>calloc(self.file_pages // 32 + 1, 4)
-        if t.spill_bits == NULL or t.checked == NULL:
+        t.state = <uint8_t *>malloc(self.file_pages)
+        if t.state == NULL:
             raise MemoryError()
+        memset(t.state, PAGE_UNCHECKED, self.file_pages)
+        t.lines_state = t.state + t.lines_page
         t.check_page = check_page_of
         t.owner = <void *>self
         return 0
@@ -94,15 +90,12 @@ cdef class File:
 
     cdef int check_first_pages(self) except -1:
         """The top of the tree, the spill, and small files whole."""
-        cdef uint32_t page
         top = self.file_pages - 1
         if root_of(self.page_bytes(top)) != self.header.root:
             raise self.damage(top)
         self.set_checked(top, True)
-        spill = self.header.sections.spill
-        for page in range(spill.offset // PAGE_BYTES, (spill.offset + spill.padded) // PAGE_BYTES):
-            self.require(page)
-        spill_bits_fill(&self.table)
+        self.require_section(self.header.sections.spill)
+        spill_mark(&self.table)
         if self.file_pages <= WHOLE_CHECK_PAGES_MAX:
             self.scrub(self.file_pages)
         return 0
@@ -110,20 +103,19 @@ cdef class File:
     def __dealloc__(self):
         if self.mapped:
             PyBuffer_Release(&self.buffer)
-        free(self.table.checked)
-        free(self.table.spill_bits)
+        free(self.table.state)
 
     cdef object page_bytes(self, uint32_t page):
         return memoryview(self.memory)[<size_t>page * PAGE_BYTES:(<size_t>page + 1) * PAGE_BYTES]
 
     cdef void set_checked(self, uint32_t page, bint checked) noexcept:
         if checked:
-            self.table.checked[page >> 5] |= <uint32_t>1 << (page & 31)
+            self.table.state[page] &= ~<uint8_t>PAGE_UNCHECKED
         else:
-            self.table.checked[page >> 5] &= ~(<uint32_t>1 << (page & 31))
+            self.table.state[page] |= PAGE_UNCHECKED
 
     cdef bint is_checked(self, uint32_t page) noexcept:
-        return (self.table.checked[page >> 5] >> (page & 31)) & 1
+        return not self.table.state[page] & PAGE_UNCHECKED
 
     cdef bint matches(self, uint32_t page) except -1:
         """Whether the page has its digest, and the digest pages above it theirs."""
@@ -162,6 +154,21 @@ cdef class File:
             raise self.damage(page)
         return 0
 
+    cdef int require_section(self, section) except -1:
+        cdef uint32_t page
+        for page in range(
+            section.offset // PAGE_BYTES, (section.offset + section.padded) // PAGE_BYTES
+        ):
+            self.require(page)
+        return 0
+
+    cdef int require_overflow(self) except -1:
+        """The overflow map is checked whole, when it is first needed."""
+        if not self.overflow_checked:
+            self.require_section(self.header.sections.overflow)
+            self.overflow_checked = True
+        return 0
+
     cdef uint32_t scrub(self, uint32_t pages_max) except? 0:
         """Holds the next pages against their digests, whether or not that was done before."""
         cdef uint32_t done, page
@@ -170,6 +177,7 @@ cdef class File:
             self.next_scrubbed = (self.next_scrubbed + 1) % (self.file_pages - 1)
             if not self.matches(page):
                 self.set_checked(page, False)
+                self.overflow_checked = False
                 raise self.damage(page)
             self.set_checked(page, True)
         return min(pages_max, self.file_pages - 1)

@@ -14,6 +14,8 @@
 
 #define TEXT_CHARACTERS_MAX 32
 #define UNREADABLE_MAX 3
+#define CANDIDATES_RUN 32 /* so many are written without looking whether there is room */
+#define HITS_FIRST 16
 #define QUERY_MAX (TEXT_CHARACTERS_MAX + 4) /* two errors can have made it longer */
 
 /* What went wrong, likeliest first for one candidate: 79 % of typing errors are one wrong digit of
@@ -33,30 +35,54 @@ typedef struct {
     uint64_t lengths; /* bit n: an identifier may have n characters */
     uint64_t alphabet[2];
     int kind, check;
+    /* by what the check sum lacks to a multiple of ten: */
+    uint8_t mended[10][2][10];   /* the digit that adds that much more, by parity of its place */
+    uint8_t solved[2][20];         /* the digit that mends a sum of 0 to 19, by parity of its place */
+    uint8_t swappable[10][2][100]; /* whether swapping two digits adds that much, by parity of the
+                                      right one's place and the two */
 } domain;
 
+static void domain_fill(domain *d) {
+    const uint8_t (*share)[10] = CHECK_SHARE[d->check];
+    for (int lacking = 0; lacking < 10; lacking++)
+        for (int parity = 0; parity < 2; parity++)
+            for (int a = 0; a < 10; a++) {
+                d->solved[parity][a] = d->solved[parity][10 + a] =
+                    CHECK_DIGIT[d->check][parity][(10 - a) % 10];
+                d->mended[lacking][parity][a] =
+                    CHECK_DIGIT[d->check][parity][(share[parity][a] + lacking) % 10];
+                for (int b = 0; b < 10; b++) {
+                    const int before = share[!parity][a] + share[parity][b];
+                    const int after = share[!parity][b] + share[parity][a];
+                    d->swappable[lacking][parity][a * 10 + b] =
+                        a != b && (after - before + 20 - lacking) % 10 == 0;
+                }
+            }
+}
+
+/* A member who has a candidate. A number has only its key, a text only its characters. */
 typedef struct {
-    char text[TEXT_CHARACTERS_MAX];
-    uint8_t length;
-    uint8_t change;
-    uint8_t position;
+    uint64_t key;
     uint32_t stored;
+    uint16_t what; /* change * 256 + place of the change: the order of candidates */
+    uint8_t length;
+    char text[TEXT_CHARACTERS_MAX];
 } near_hit;
 
 typedef struct {
     const overlay *overlay;
     const domain *domain;
-    int confirmed;
-    int is_text;
+    int confirmed, is_text;
     int waiting;
-    uint64_t hash[BATCH_MAX];
-    uint64_t key[BATCH_MAX];                   /* of numbers */
-    char text[BATCH_MAX][TEXT_CHARACTERS_MAX]; /* of texts */
-    uint8_t length[BATCH_MAX];                 /* of texts */
-    uint8_t change[BATCH_MAX], position[BATCH_MAX];
+    uint64_t key[BATCH_ROOM];              /* of numbers */
+    char text[BATCH_MAX][TEXT_CHARACTERS_MAX];   /* of texts */
+    uint8_t length[BATCH_MAX];                   /* of texts */
+    uint16_t what[BATCH_MAX];
+    batch batch;
     uint64_t asked;
     near_hit *hits;
     size_t hit_count, hit_room;
+    near_hit first_hits[HITS_FIRST];
     int no_memory, damaged;
 } near_search;
 
@@ -66,55 +92,62 @@ static void near_begin(near_search *s, const overlay *o, const domain *d, int co
     s->confirmed = confirmed;
     s->is_text = is_text;
     s->waiting = 0;
+    batch_begin(&s->batch);
     s->asked = 0;
-    s->hits = NULL;
-    s->hit_count = s->hit_room = 0;
+    s->hits = s->first_hits;
+    s->hit_count = 0;
+    s->hit_room = HITS_FIRST;
     s->no_memory = s->damaged = 0;
+}
+
+static void near_end(near_search *s) {
+    if (s->hits != s->first_hits) free(s->hits);
 }
 
 /* ---- hits ---- */
 
 static void near_keep(near_search *s, int i, uint32_t stored) {
     if (s->hit_count == s->hit_room) {
-        const size_t room = s->hit_room ? 2 * s->hit_room : 16;
-        near_hit *moved = realloc(s->hits, room * sizeof *moved);
+        near_hit *moved = malloc(2 * s->hit_room * sizeof *moved);
         if (!moved) {
             s->no_memory = 1;
             return;
         }
+        memcpy(moved, s->hits, s->hit_count * sizeof *moved);
+        near_end(s);
         s->hits = moved;
-        s->hit_room = room;
+        s->hit_room *= 2;
     }
     near_hit *hit = s->hits + s->hit_count++;
-    if (s->is_text) {
-        hit->length = s->length[i];
-        memcpy(hit->text, s->text[i], hit->length);
-    } else {
-        hit->length = (uint8_t)number_text(s->key[i], hit->text);
-    }
+    hit->key = s->is_text ? 0 : s->key[i];
+    hit->length = s->is_text ? s->length[i] : 0;
+    memcpy(hit->text, s->text[s->is_text ? i : 0], hit->length);
     hit->stored = stored;
-    hit->change = s->change[i];
-    hit->position = s->position[i];
+    hit->what = s->what[i];
+}
+
+/* Writes the identifier, at most TEXT_CHARACTERS_MAX characters, and returns how many they are. */
+static int near_hit_text(const near_search *s, const near_hit *hit, char *text) {
+    if (!s->is_text) return number_text(hit->key, text);
+    memcpy(text, hit->text, hit->length);
+    return hit->length;
 }
 
 static int hit_identity(const near_hit *a, const near_hit *b) {
+    if (a->key != b->key) return a->key < b->key ? -1 : 1;
     const int common = memcmp(a->text, b->text, a->length < b->length ? a->length : b->length);
     return common ? common : (int)a->length - (int)b->length;
 }
 
-static int hit_rank(const near_hit *a, const near_hit *b) {
-    if (a->change != b->change) return (int)a->change - (int)b->change;
-    return (int)a->position - (int)b->position;
-}
-
 static int by_identity(const void *left, const void *right) {
-    const int order = hit_identity(left, right);
-    return order ? order : hit_rank(left, right);
+    const near_hit *a = left, *b = right;
+    const int order = hit_identity(a, b);
+    return order ? order : (int)a->what - (int)b->what;
 }
 
-static int by_rank(const void *left, const void *right) {
-    const int order = hit_rank(left, right);
-    return order ? order : hit_identity(left, right);
+static int by_likelihood(const void *left, const void *right) {
+    const near_hit *a = left, *b = right;
+    return a->what != b->what ? (int)a->what - (int)b->what : hit_identity(a, b);
 }
 
 /* Leaves each identifier once, with the likeliest change, and the likeliest first. */
@@ -125,272 +158,319 @@ static void near_order(near_search *s) {
     for (size_t i = 0; i < s->hit_count; i++)
         if (!kept || hit_identity(&s->hits[kept - 1], &s->hits[i])) s->hits[kept++] = s->hits[i];
     s->hit_count = kept;
-    qsort(s->hits, s->hit_count, sizeof *s->hits, by_rank);
+    qsort(s->hits, s->hit_count, sizeof *s->hits, by_likelihood);
 }
 
 /* ---- the phases ---- */
 
-static uint16_t near_confirm(const near_search *s, int i) {
-    const siphash_key key = s->domain->confirm_key;
-    return (uint16_t)(s->is_text ? siphash_bytes(key, s->text[i], s->length[i])
-                                 : siphash_number(key, s->key[i]));
+static uint64_t candidate_hash(const near_search *s, siphash_key key, int i) {
+    return s->is_text ? siphash_bytes(key, s->text[i], s->length[i]) : siphash_number(key, s->key[i]);
 }
 
-/* Looks the waiting candidates up. */
-static void near_flush(near_search *s) {
-    uint32_t stored[BATCH_MAX];
-    const int n = s->waiting;
-    const siphash_key key = s->domain->hash_key;
-    if (s->is_text)
-        for (int i = 0; i < n; i++) s->hash[i] = siphash_bytes(key, s->text[i], s->length[i]);
-    else
-        for (int i = 0; i < n; i++) s->hash[i] = siphash_number(key, s->key[i]);
-    s->waiting = 0;
-    s->asked += (uint64_t)n;
-    const uint32_t any = overlay_find_batch(s->overlay, s->hash, n, stored);
-    if (UNLIKELY(any == FOUND_DAMAGE)) s->damaged = 1;
-    else if (any)
-        for (int i = 0; i < n; i++) {
-            uint32_t found = stored[i];
-            if (!found) continue;
-            if (s->confirmed) {
-                found = overlay_find_confirmed(s->overlay, s->hash[i], near_confirm(s, i));
-                if (found == FOUND_DAMAGE) s->damaged = 1;
-                if (!found || found == FOUND_DAMAGE) continue;
-            }
-            near_keep(s, i, found);
+static void near_hits(near_search *s) {
+    const batch *b = &s->batch;
+    for (int i = 0; i < b->n; i++) {
+        uint32_t found = b->stored[i];
+        if (!found) continue;
+        if (s->confirmed) {
+            const uint64_t confirm = candidate_hash(s, s->domain->confirm_key, i);
+            found = overlay_find_confirmed(s->overlay, b->hash[i], (uint16_t)confirm);
+            if (found == FOUND_DAMAGE) s->damaged = 1;
+            if (!found || found == FOUND_DAMAGE) continue;
         }
+        near_keep(s, i, found);
+    }
 }
 
-/* Takes a candidate if `wanted` is 1; without a branch, as most are not taken by any rule that a
- * processor could guess. */
-static inline void near_number(near_search *s, uint64_t key, int change, int position, int wanted) {
-    s->key[s->waiting] = key;
-    s->change[s->waiting] = (uint8_t)change;
-    s->position[s->waiting] = (uint8_t)position;
-    s->waiting += wanted;
-    if (UNLIKELY(s->waiting == BATCH_MAX)) near_flush(s);
+/* Hashes the candidates that wait and starts fetching their lines. */
+static void near_start(near_search *s) {
+    const siphash_key key = s->domain->hash_key;
+    batch *b = &s->batch;
+    const int from = b->n;
+    if (s->is_text)
+        for (int i = from; i < s->waiting; i++) b->hash[i] = siphash_bytes(key, s->text[i], s->length[i]);
+    else
+        siphash_numbers(key, s->key + from, b->hash + from, s->waiting - from);
+    batch_fetch(b, s->overlay, s->waiting);
+}
+
+/* Looks the candidates that wait up. */
+static void near_flush(near_search *s) {
+    near_start(s);
+    const uint32_t any = batch_find(&s->batch, s->overlay);
+    if (UNLIKELY(any == FOUND_DAMAGE)) s->damaged = 1;
+    else if (any) near_hits(s);
+    s->asked += (uint64_t)s->waiting;
+    s->waiting = 0;
+    batch_begin(&s->batch);
 }
 
 /* ---- numbers ---- */
+
+/* Makes room for a run of at most CANDIDATES_RUN candidates. */
+static inline void near_room(near_search *s) {
+    if (UNLIKELY(s->waiting > BATCH_MAX - CANDIDATES_RUN)) near_flush(s);
+}
+
+static inline int near_room_at(near_search *s, int at) {
+    s->waiting = at;
+    near_room(s);
+    return s->waiting;
+}
+
+/* Writes a candidate at `at`. Whether it is wanted is added to `at`, which no branch could guess;
+ * `at` is the caller's, so that it stays in a register. */
+static inline void near_number(near_search *s, size_t at, uint64_t key, int change, size_t place) {
+    s->key[at] = key;
+    s->what[at] = (uint16_t)((size_t)change << 8 | place);
+}
 
 static inline int allows(const domain *d, int length) {
     return length >= 1 && length <= TEXT_CHARACTERS_MAX && ((d->lengths >> length) & 1);
 }
 
-/* What is needed to see the effect of one edit at once: the values and check sums of what is left
- * and right of each place. Values are modulo 2^64. */
+/* Digits, the first at the left; the value modulo 2^64, and what the digits add to the check sum
+ * at their places. */
 typedef struct {
-    int n, check;
-    const uint8_t *digit;
-    uint64_t left[QUERY_MAX], right[QUERY_MAX];
-    uint16_t left_sum[QUERY_MAX];   /* at the places they have */
-    uint16_t left_moved[QUERY_MAX]; /* one place further, because the length changes */
-    uint16_t right_sum[QUERY_MAX];
-} edges;
+    int n;
+    uint8_t digit[QUERY_MAX];
+    uint64_t value;
+    unsigned sum;
+} digits;
 
-static void edges_fill(edges *e, const uint8_t *digit, int n, int check) {
-    e->n = n;
-    e->check = check;
-    e->digit = digit;
-    e->left[0] = 0;
-    e->left_sum[0] = e->left_moved[0] = 0;
+static inline void digits_add_up(digits *q, int check) {
+    q->value = 0;
+    q->sum = 0;
+    for (int i = 0; i < q->n; i++) {
+        q->value = q->value * 10 + q->digit[i];
+        q->sum += CHECK_SHARE[check][(q->n - 1 - i) & 1][q->digit[i]];
+    }
+}
+
+/* How much is missing from the check sum to a multiple of ten. */
+static inline int lacking(unsigned sum) {
+    return (int)((1000 - sum) % 10);
+}
+
+/* One digit other, from the digit `from` on: where there is a check digit, the one that mends it. */
+static void near_mended(near_search *s, const digits *q, int from, int change) {
+    const int lacks = lacking(q->sum);
+    const uint8_t *mended = s->domain->mended[lacks][0];
+    const uint64_t whole = FIRST_KEY[q->n] + q->value;
+    if (!lacks) return; /* no other digit adds nothing */
+    near_room(s);
+    size_t at = (size_t)s->waiting, place = (size_t)q->n - (size_t)from;
+    for (size_t i = (size_t)from; place-- > 0; i++) {
+        const uint64_t x = q->digit[i], y = mended[(place & 1) * 10 + x];
+        near_number(s, at, whole + (y - x) * POWER_OF_TEN[place], change, i);
+        at += y != x;
+    }
+    s->waiting = (int)at;
+}
+
+static void near_substituted(near_search *s, const digits *q, int from, int change) {
+    const uint64_t whole = FIRST_KEY[q->n] + q->value;
+    for (int i = from; i < q->n; i++) {
+        const uint64_t x = q->digit[i], unit = POWER_OF_TEN[q->n - 1 - i];
+        near_room(s);
+        for (uint64_t y = 0; y < 10; y++)
+            if (y != x) near_number(s, (size_t)s->waiting++, whole + (y - x) * unit, change, (size_t)i);
+    }
+}
+
+/* Two neighbours changed places. */
+static void near_swapped(near_search *s, const digits *q, int change) {
+    const uint8_t *swappable = s->domain->swappable[lacking(q->sum)][0];
+    const uint64_t whole = FIRST_KEY[q->n] + q->value;
+    near_room(s);
+    size_t at = (size_t)s->waiting, place = (size_t)q->n - 1;
+    uint64_t a = q->digit[0];
+    for (size_t i = 0; place-- > 0; i++) {
+        const uint64_t b = q->digit[i + 1];
+        near_number(s, at, whole + (b - a) * NINE_TIMES_POWER[place], change, i);
+        at += swappable[(place & 1) * 100 + a * 10 + b];
+        a = b;
+    }
+    s->waiting = (int)at;
+}
+
+/* One of the query's digits too many; of a row of equal ones, the last. */
+static void near_shorter(near_search *s, const digits *q, int two) {
+    const int check = s->domain->check, n = q->n;
+    uint64_t left = 0;
+    unsigned left_sum = 0, left_moved = 0; /* at their places, and one place to the right */
+    near_room(s);
+    int at = s->waiting;
     for (int i = 0; i < n; i++) {
-        e->left[i + 1] = e->left[i] * 10 + digit[i];
-        e->left_sum[i + 1] = e->left_sum[i] + CHECK_SHARE[check][(n - 1 - i) & 1][digit[i]];
-        e->left_moved[i + 1] = e->left_moved[i] + CHECK_SHARE[check][(n - i) & 1][digit[i]];
+        const int place = n - 1 - i;
+        const uint8_t x = q->digit[i];
+        const int last = i + 1 == n || x != q->digit[i + 1], row = i > 0 && x == q->digit[i - 1];
+        left_sum += CHECK_SHARE[check][place & 1][x];
+        const unsigned sum = left_moved + q->sum - left_sum;
+        const uint64_t key = FIRST_KEY[n - 1] + q->value - (9 * left + x) * POWER_OF_TEN[place];
+        near_number(s, (size_t)at, key, two ? CHANGE_TWO : row ? CHANGE_DOUBLE : CHANGE_EXTRA, (size_t)i);
+        at += last & (sum % 10 == 0);
+        left_moved += CHECK_SHARE[check][(place + 1) & 1][x];
+        left = left * 10 + x;
     }
-    e->right[n] = 0;
-    e->right_sum[n] = 0;
-    for (int i = n - 1; i >= 0; i--) {
-        e->right[i] = e->right[i + 1] + digit[i] * POWER_OF_TEN[n - 1 - i];
-        e->right_sum[i] = e->right_sum[i + 1] + CHECK_SHARE[check][(n - 1 - i) & 1][digit[i]];
-    }
+    s->waiting = at;
 }
 
-/* The digit at `place` from the right that brings a check sum to a multiple of ten. */
-static inline unsigned solve(int check, unsigned sum, int place) {
-    return CHECK_DIGIT[check][place & 1][(1000 - sum) % 10];
-}
-
-/* `two`: this is the second error, so that is what the candidates are called. */
-static inline int named(int change, int two) {
-    return two ? CHANGE_TWO : change;
-}
-
-/* One digit other, from place `from` on. */
-static void near_substituted(near_search *s, const edges *e, int from, int two) {
-    const uint64_t whole = FIRST_KEY[e->n] + e->left[e->n];
-    const int change = named(CHANGE_SUBSTITUTED, two);
-    for (int i = from; i < e->n; i++) {
-        const int place = e->n - 1 - i;
-        const uint64_t others = whole - e->digit[i] * POWER_OF_TEN[place];
-        if (e->check) {
-            const unsigned x = solve(e->check, e->left_sum[i] + e->right_sum[i + 1], place);
-            near_number(s, others + x * POWER_OF_TEN[place], change, i, x != e->digit[i]);
+/* One digit more than the query's, before digit `i`; not the digit that is there already. */
+static void near_longer(near_search *s, const digits *q, int change) {
+    const int check = s->domain->check, n = q->n;
+    uint64_t left = 0;
+    unsigned left_sum = 0, left_moved = 0; /* at their places, and one place to the left */
+    near_room(s);
+    int at = s->waiting;
+    for (int i = 0; i <= n; i++) {
+        const int place = n - i;
+        const unsigned next = i < n ? q->digit[i] : 10;
+        const uint64_t key = FIRST_KEY[n + 1] + q->value + 9 * left * POWER_OF_TEN[place];
+        if (check) {
+            const unsigned x = CHECK_DIGIT[check][place & 1][lacking(left_moved + q->sum - left_sum)];
+            near_number(s, (size_t)at, key + x * POWER_OF_TEN[place], change, (size_t)i);
+            at += x != next;
         } else {
-            for (unsigned x = 0; x < 10; x++)
-                near_number(s, others + x * POWER_OF_TEN[place], change, i, x != e->digit[i]);
+            at = near_room_at(s, at);
+            for (unsigned x = 0; x < 10; x++) {
+                near_number(s, (size_t)at, key + x * POWER_OF_TEN[place], change, (size_t)i);
+                at += x != next;
+            }
         }
+        if (i == n) break;
+        left_sum += CHECK_SHARE[check][(place - 1) & 1][next];
+        left_moved += CHECK_SHARE[check][place & 1][next];
+        left = left * 10 + next;
     }
+    s->waiting = at;
 }
 
-static void near_swapped(near_search *s, const edges *e, int two) {
-    const uint64_t whole = FIRST_KEY[e->n] + e->left[e->n];
-    for (int i = 0; i + 1 < e->n; i++) {
-        const int place = e->n - 1 - i;
-        const unsigned a = e->digit[i], b = e->digit[i + 1];
-        const unsigned sum = e->left_sum[i] + e->right_sum[i + 2] + CHECK_SHARE[e->check][place & 1][b] +
-                             CHECK_SHARE[e->check][(place - 1) & 1][a];
-        const uint64_t moved = (uint64_t)9 * ((uint64_t)b - a) * POWER_OF_TEN[place - 1];
-        near_number(s, whole + moved, named(CHANGE_SWAPPED, two), i, (a != b) & (sum % 10 == 0));
-    }
-}
-
-/* One digit left out of the query's, the last of a row of equal ones. */
-static void near_shorter(near_search *s, const edges *e, int two) {
-    for (int i = 0; i < e->n; i++) {
-        const int last = i + 1 == e->n || e->digit[i] != e->digit[i + 1];
-        const int row = i > 0 && e->digit[i] == e->digit[i - 1];
-        const unsigned sum = e->left_moved[i] + e->right_sum[i + 1];
-        const uint64_t key = FIRST_KEY[e->n - 1] + e->left[i] * POWER_OF_TEN[e->n - 1 - i] + e->right[i + 1];
-        near_number(s, key, named(row ? CHANGE_DOUBLE : CHANGE_EXTRA, two), i, last & (sum % 10 == 0));
-    }
-}
-
-/* One digit more than the query's, before place `i`; not the digit that is there already. */
-static void near_longer(near_search *s, const edges *e, int two) {
-    const int change = named(CHANGE_MISSING, two);
-    for (int i = 0; i <= e->n; i++) {
-        const int place = e->n - i;
-        const unsigned next = i < e->n ? e->digit[i] : 10;
-        const uint64_t key = FIRST_KEY[e->n + 1] + e->left[i] * POWER_OF_TEN[place + 1] + e->right[i];
-        if (e->check) {
-            const unsigned x = solve(e->check, e->left_moved[i] + e->right_sum[i], place);
-            near_number(s, key + x * POWER_OF_TEN[place], change, i, x != next);
-        } else {
-            for (unsigned x = 0; x < 10; x++)
-                near_number(s, key + x * POWER_OF_TEN[place], change, i, x != next);
-        }
-    }
-}
-
-static void near_one(near_search *s, const uint8_t *digit, int n, int from, int two) {
+/* Everything that is one error away. `two`: it is the second error. */
+static void near_one(near_search *s, const digits *q, int from, int two) {
     const domain *d = s->domain;
-    const int same = allows(d, n), shorter = allows(d, n - 1), longer = allows(d, n + 1);
-    edges e;
-    if (!same && !shorter && !longer) return;
-    edges_fill(&e, digit, n, d->check);
-    if (same) {
-        near_substituted(s, &e, from, two);
-        near_swapped(s, &e, two);
+    if (allows(d, q->n)) {
+        if (d->check) near_mended(s, q, from, two ? CHANGE_TWO : CHANGE_SUBSTITUTED);
+        else near_substituted(s, q, from, two ? CHANGE_TWO : CHANGE_SUBSTITUTED);
+        if (!two) near_start(s);
+        near_swapped(s, q, two ? CHANGE_TWO : CHANGE_SWAPPED);
     }
-    if (shorter) near_shorter(s, &e, two);
-    if (longer) near_longer(s, &e, two);
+    if (allows(d, q->n - 1)) near_shorter(s, q, two);
+    if (allows(d, q->n + 1)) near_longer(s, q, two ? CHANGE_TWO : CHANGE_MISSING);
+}
+
+static void near_second(near_search *s, digits *first, int from) {
+    const domain *d = s->domain;
+    if (!allows(d, first->n - 1) && !allows(d, first->n) && !allows(d, first->n + 1)) return;
+    digits_add_up(first, d->check);
+    near_one(s, first, from, 1);
 }
 
 /* Two errors: every first one, as the check digit says nothing about it alone, then a second. */
-static void near_two(near_search *s, const uint8_t *query, int n) {
-    uint8_t digit[QUERY_MAX];
-    memcpy(digit, query, (size_t)n);
+static void near_two(near_search *s, const digits *q) {
+    const int n = q->n;
+    digits first = *q;
     for (int i = 0; i < n; i++) {
-        for (unsigned x = 0; x < 10; x++) {
-            if (x == query[i]) continue;
-            digit[i] = (uint8_t)x;
-            near_one(s, digit, n, i + 1, 1);
+        for (uint8_t x = 0; x < 10; x++) {
+            if (x == q->digit[i]) continue;
+            first.digit[i] = x;
+            near_second(s, &first, i + 1);
         }
-        digit[i] = query[i];
+        first.digit[i] = q->digit[i];
     }
     for (int i = 0; i + 1 < n; i++) {
-        if (query[i] == query[i + 1]) continue;
-        digit[i] = query[i + 1];
-        digit[i + 1] = query[i];
-        near_one(s, digit, n, 0, 1);
-        digit[i] = query[i];
-        digit[i + 1] = query[i + 1];
+        if (q->digit[i] == q->digit[i + 1]) continue;
+        first.digit[i] = q->digit[i + 1];
+        first.digit[i + 1] = q->digit[i];
+        near_second(s, &first, 0);
+        first.digit[i] = q->digit[i];
+        first.digit[i + 1] = q->digit[i + 1];
     }
+    first.n = n - 1;
     for (int i = 0; i < n; i++) {
-        if (i + 1 < n && query[i] == query[i + 1]) continue;
-        memcpy(digit, query, (size_t)i);
-        memcpy(digit + i, query + i + 1, (size_t)(n - i - 1));
-        near_one(s, digit, n - 1, 0, 1);
+        if (i + 1 < n && q->digit[i] == q->digit[i + 1]) continue;
+        memcpy(first.digit, q->digit, (size_t)i);
+        memcpy(first.digit + i, q->digit + i + 1, (size_t)(n - i - 1));
+        near_second(s, &first, 0);
     }
+    first.n = n + 1;
     for (int i = 0; i <= n; i++) {
-        memcpy(digit, query, (size_t)i);
-        memcpy(digit + i + 1, query + i, (size_t)(n - i));
-        for (unsigned x = 0; x < 10; x++) {
-            if (i < n && x == query[i]) continue;
-            digit[i] = (uint8_t)x;
-            near_one(s, digit, n + 1, 0, 1);
+        memcpy(first.digit, q->digit, (size_t)i);
+        memcpy(first.digit + i + 1, q->digit + i, (size_t)(n - i));
+        for (uint8_t x = 0; x < 10; x++) {
+            if (i < n && x == q->digit[i]) continue;
+            first.digit[i] = x;
+            near_second(s, &first, 0);
         }
     }
 }
 
-/* The unreadable digits at `open` filled in every way that the check digit allows. */
-static void near_unreadable(near_search *s, const uint8_t *digit, int n, const int *open, int opens) {
-    const int check = s->domain->check;
-    unsigned sum = 0;
-    uint64_t key = FIRST_KEY[n];
-    const int free_ones = check ? opens - 1 : opens;
-    const int solved = n - 1 - open[opens - 1];
-    int combinations = 1;
-    for (int i = 0, next = 0; i < n; i++) {
-        if (next < opens && open[next] == i) {
-            next++;
-            continue;
+/* The unreadable digits that are left, from `open` on, filled in every way the check digit allows.
+ * `key` and `sum` (0 to 9) are of what is known: `place` counts from the right. */
+static void near_unreadable(near_search *s, const uint8_t *place, int open, uint64_t key, unsigned sum) {
+    const domain *d = s->domain;
+    const uint8_t (*share)[10] = CHECK_SHARE[d->check], *here = share[place[0] & 1];
+    const uint64_t unit = POWER_OF_TEN[place[0]];
+    if (d->check && open == 2) {
+        const uint8_t *solved = d->solved[place[1] & 1];
+        near_room(s);
+        size_t at = (size_t)s->waiting;
+        for (uint64_t x = 0; x < 10; x++)
+            near_number(s, at++, key + x * unit + solved[sum + here[x]] * POWER_OF_TEN[place[1]], CHANGE_UNREADABLE, 0);
+        s->waiting = (int)at;
+        near_start(s);
+    } else if (d->check && open == 1) {
+        near_room(s);
+        near_number(s, (size_t)s->waiting++, key + d->solved[place[0] & 1][sum] * unit, CHANGE_UNREADABLE, 0);
+    } else {
+        for (uint64_t x = 0; x < 10; x++) {
+            if (open > 1) {
+                near_unreadable(s, place + 1, open - 1, key + x * unit, (sum + here[x]) % 10);
+            } else {
+                near_room(s);
+                near_number(s, (size_t)s->waiting++, key + x * unit, CHANGE_UNREADABLE, 0);
+            }
         }
-        key += digit[i] * POWER_OF_TEN[n - 1 - i];
-        sum += CHECK_SHARE[check][(n - 1 - i) & 1][digit[i]];
-    }
-    for (int i = 0; i < free_ones; i++) combinations *= 10;
-    for (int c = 0; c < combinations; c++) {
-        uint64_t filled = key;
-        unsigned filled_sum = sum;
-        for (int i = free_ones - 1, rest = c; i >= 0; i--, rest /= 10) {
-            const int place = n - 1 - open[i], x = rest % 10;
-            filled += (unsigned)x * POWER_OF_TEN[place];
-            filled_sum += CHECK_SHARE[check][place & 1][x];
-        }
-        if (check) filled += solve(check, filled_sum, solved) * POWER_OF_TEN[solved];
-        near_number(s, filled, CHANGE_UNREADABLE, 0, 1);
     }
 }
 
-/* Reads digits and unreadable ones; the length, or -1 when there is anything else. */
-static int near_digits(const char *text, size_t length, uint8_t *digit, int *open, int *opens) {
+/* Reads digits and unreadable ones, which count as zeros and whose places from the right are noted;
+ * false when there is anything else. */
+static int near_digits(const char *text, size_t length, digits *q, uint8_t *place, int *opens) {
     *opens = 0;
-    if (length == 0 || length > NUMBER_DIGITS_MAX + 2) return -1;
-    for (size_t i = 0; i < length; i++) {
-        digit[i] = (uint8_t)(text[i] - '0');
-        if (digit[i] <= 9) continue;
-        if (text[i] != '?' || *opens == UNREADABLE_MAX) return -1;
-        open[(*opens)++] = (int)i;
-        digit[i] = 0;
+    if (length == 0 || length > NUMBER_DIGITS_MAX + 2) return 0;
+    q->n = (int)length;
+    for (int i = 0; i < q->n; i++) {
+        q->digit[i] = (uint8_t)(text[i] - '0');
+        if (q->digit[i] <= 9) continue;
+        if (text[i] != '?' || *opens == UNREADABLE_MAX) return 0;
+        place[(*opens)++] = (uint8_t)(q->n - 1 - i);
+        q->digit[i] = 0;
     }
-    return (int)length;
+    return 1;
 }
 
 static void near_numbers(near_search *s, const char *text, size_t length, int errors) {
-    uint8_t digit[QUERY_MAX];
-    int open[UNREADABLE_MAX], opens;
-    const int n = near_digits(text, length, digit, open, &opens);
-    if (n < 0) return;
+    digits q;
+    uint8_t place[UNREADABLE_MAX];
+    int opens;
+    if (!near_digits(text, length, &q, place, &opens)) return;
+    digits_add_up(&q, s->domain->check);
     if (opens) {
-        if (allows(s->domain, n)) near_unreadable(s, digit, n, open, opens);
+        if (allows(s->domain, q.n)) near_unreadable(s, place, opens, FIRST_KEY[q.n] + q.value, q.sum % 10);
     } else {
-        near_one(s, digit, n, 0, 0);
-        if (errors == 2) near_two(s, digit, n);
+        near_one(s, &q, 0, 0);
+        if (errors == 2) near_two(s, &q);
     }
     near_flush(s);
 }
 
 /* ---- texts: every character that occurs in the scheme is tried ---- */
 
-static void near_text_candidate(near_search *s, const char *text, int length, int change, int position) {
+static void near_text_candidate(near_search *s, const char *text, int length, int change, int place) {
     memcpy(s->text[s->waiting], text, (size_t)length);
     s->length[s->waiting] = (uint8_t)length;
-    s->change[s->waiting] = (uint8_t)change;
-    s->position[s->waiting] = (uint8_t)position;
+    s->what[s->waiting] = (uint16_t)(change << 8 | place);
     if (++s->waiting == BATCH_MAX) near_flush(s);
 }
 
@@ -401,7 +481,7 @@ static int alphabet_of(const domain *d, char *characters) {
     return count;
 }
 
-typedef void text_visit(near_search *s, const char *text, int length, int change, int position);
+typedef void text_visit(near_search *s, const char *text, int length, int change, int place);
 
 /* Visits everything that is one edit away from a text. */
 static void text_edits(near_search *s, const char *query, int n, text_visit *visit) {
@@ -442,19 +522,19 @@ static void text_edits(near_search *s, const char *query, int n, text_visit *vis
     }
 }
 
-static void visit_one(near_search *s, const char *text, int length, int change, int position) {
-    if (allows(s->domain, length)) near_text_candidate(s, text, length, change, position);
+static void visit_one(near_search *s, const char *text, int length, int change, int place) {
+    if (allows(s->domain, length)) near_text_candidate(s, text, length, change, place);
 }
 
-static void visit_second(near_search *s, const char *text, int length, int change, int position) {
+static void visit_second(near_search *s, const char *text, int length, int change, int place) {
     (void)change;
-    (void)position;
+    (void)place;
     visit_one(s, text, length, CHANGE_TWO, 0);
 }
 
-static void visit_first(near_search *s, const char *text, int length, int change, int position) {
+static void visit_first(near_search *s, const char *text, int length, int change, int place) {
     (void)change;
-    (void)position;
+    (void)place;
     if (allows(s->domain, length - 1) || allows(s->domain, length) || allows(s->domain, length + 1))
         text_edits(s, text, length, visit_second);
 }

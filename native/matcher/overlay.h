@@ -5,9 +5,11 @@
 #ifndef MATCHER_OVERLAY_H
 #define MATCHER_OVERLAY_H
 
+#include "siphash.h"
 #include "table.h"
 
 #define BATCH_MAX 128
+#define BATCH_ROOM (BATCH_MAX + SIPHASH_GROUP) /* of what is hashed in groups */
 
 typedef struct {
     table base, delta;
@@ -27,10 +29,10 @@ static uint32_t table_find_confirmed(const table *t, uint64_t hash, uint16_t con
     const place p = place_of(hash, t->pages);
     const uint32_t lines[2] = {p.line_a, p.line_b};
     for (int side = 0; side < 2; side++) {
-        const uint32_t *words = line_of(t, p.page, lines[side]);
+        const uint32_t *words = line_at(t, lines[side]);
         for (int i = 0; i < LINE_SLOTS; i++) {
             if (words[i] != p.remainder || words[LINE_SLOTS + i] == STORED_NOTHING) continue;
-            const size_t slot = ((size_t)p.page * PAGE_LINES + lines[side]) * LINE_SLOTS + (size_t)i;
+            const size_t slot = (size_t)lines[side] * LINE_SLOTS + (size_t)i;
             if (page_is_bad(t, t->confirm_page + (uint32_t)(slot / (PAGE_BYTES / 2)))) {
                 *damaged = 1;
                 return STORED_NOTHING;
@@ -67,84 +69,125 @@ static uint32_t overlay_find_confirmed(const overlay *o, uint64_t hash, uint16_t
     return damaged ? FOUND_DAMAGE : stored;
 }
 
-/* ---- many keys ---- */
+/* ---- many keys: batch_begin, batch_put for each, batch_find ---- */
 
 typedef struct {
     const uint32_t *a, *b;
 } two_lines;
 
-/* The keys of the batch that pass the table's filter, as indices. */
-static inline int batch_filter(const table *t, const uint64_t *hash, int n, uint8_t *passed, int *damaged) {
-    uint32_t unchecked = 0;
-    for (int i = 0; i < n; i++) {
-        const uint32_t block = filter_block(hash[i], t->filter_blocks);
-        PREFETCH(t->filter + (size_t)block * 2);
-        unchecked |= !page_is_checked(t, filter_page_of(t, block));
+typedef struct {
+    int n;
+    uint8_t states; /* of all pages that it needs, together */
+    uint64_t hash[BATCH_ROOM];
+    uint32_t stored[BATCH_MAX]; /* after batch_find: the member + 1, or 0 */
+    two_lines lines[BATCH_MAX];
+} batch;
+
+static inline void batch_begin(batch *b) {
+    b->n = 0;
+    b->states = PAGE_GOOD;
+}
+
+/* Starts fetching the lines of the keys from `from` to `to`. */
+static inline void batch_place(batch *b, const table *t, int from, int to) {
+    /* copies, as for all the compiler knows, writing to the batch could change the table */
+    const uint32_t pages = t->pages, *overflow = t->overflow;
+    const uint8_t *lines_state = t->lines_state;
+    const char *lines = (const char *)t->lines;
+    uint8_t states = b->states;
+    for (int i = from; i < to; i++) {
+        const place p = place_of(b->hash[i], pages);
+        /* all ones when the first line overflows, else the second is the first; no branch could guess */
+        const uint32_t overflows = 0 - ((overflow[p.line_a >> 5] >> (p.line_a & 31)) & 1);
+        const char *a = lines + (size_t)p.line_a * LINE_BYTES;
+        const char *c = lines + (size_t)(p.line_a ^ ((p.line_a ^ p.line_b) & overflows)) * LINE_BYTES;
+        PREFETCH(a);
+        PREFETCH(c);
+        b->lines[i].a = (const uint32_t *)a;
+        b->lines[i].b = (const uint32_t *)c;
+        states |= lines_state[p.page];
     }
-    if (UNLIKELY(unchecked))
-        for (int i = 0; i < n; i++)
-            if (page_is_bad(t, filter_page_of(t, filter_block(hash[i], t->filter_blocks)))) *damaged = 1;
+    b->states = states;
+}
+
+/* Takes the hashes that were written to `hash` up to `n` (at most BATCH_MAX), and starts fetching
+ * what they will need. */
+static inline void batch_fetch(batch *b, const overlay *o, int n) {
+    const table *t = &o->base;
+    if (t->filter)
+        for (int i = b->n; i < n; i++)
+            PREFETCH(t->filter + (size_t)filter_block(b->hash[i], t->filter_blocks) * 2);
+    else
+        batch_place(b, t, b->n, n);
+    b->n = n;
+}
+
+static inline void batch_put(batch *b, const overlay *o, uint64_t hash) {
+    b->hash[b->n] = hash;
+    batch_fetch(b, o, b->n + 1);
+}
+
+/* The keys of the batch that may be in a table, as indices. */
+static int batch_filter(const batch *b, const table *t, uint8_t *maybe, int *damaged) {
+    uint8_t states = PAGE_GOOD;
     int count = 0;
-    for (int i = 0; i < n; i++) {
-        passed[count] = (uint8_t)i;
-        count += filter_maybe(t, hash[i]);
+    for (int i = 0; i < b->n; i++)
+        states |= t->state[filter_page_of(t, filter_block(b->hash[i], t->filter_blocks))];
+    if (UNLIKELY(states & PAGE_UNCHECKED))
+        for (int i = 0; i < b->n; i++)
+            if (page_is_bad(t, filter_page_of(t, filter_block(b->hash[i], t->filter_blocks)))) *damaged = 1;
+    for (int i = 0; i < b->n; i++) {
+        maybe[count] = (uint8_t)i;
+        count += filter_maybe(t, b->hash[i]);
     }
     return count;
 }
 
-/* Looks up `n` (at most BATCH_MAX) hashes: `stored[i]` is the member + 1 or 0. Returns 0 when
- * nobody was found, FOUND_DAMAGE when a page is damaged, else something else. */
-static uint32_t overlay_find_batch(const overlay *o, const uint64_t *hash, int n, uint32_t *stored) {
-    const table *t = &o->base;
-    two_lines lines[BATCH_MAX];
-    uint8_t passed[BATCH_MAX + 1];
-    uint32_t unchecked = 0, spilled = 0, any = 0;
-    int damaged = 0, count = n;
+static inline uint32_t batch_compare(batch *b, int i) {
+    return b->stored[i] = lines_find(b->lines[i].a, b->lines[i].b, (uint32_t)b->hash[i]);
+}
 
-    if (t->filter) {
-        count = batch_filter(t, hash, n, passed, &damaged);
-        memset(stored, 0, (size_t)n * sizeof *stored);
-    }
-    for (int j = 0; j < count; j++) {
-        const uint64_t h = hash[t->filter ? passed[j] : j];
-        const place p = place_of(h, t->pages);
-        lines[j].a = line_of(t, p.page, p.line_a);
-        lines[j].b = line_of(t, p.page, p.line_b);
-        PREFETCH(lines[j].a);
-        PREFETCH(lines[j].b);
-        unchecked |= !page_is_checked(t, t->lines_page + p.page);
-        spilled |= (uint32_t)spill_maybe(t, h);
-    }
-
-    uint8_t changed[BATCH_MAX + 1];
-    int changes = 0;
-    if (o->has_delta) {
-        if (o->delta.filter) changes = batch_filter(&o->delta, hash, n, changed, &damaged);
-        else
-            for (; changes < n; changes++) changed[changes] = (uint8_t)changes;
-    }
-
-    if (UNLIKELY(unchecked))
+/* What the base holds under the keys that passed its filter (`maybe`, so many), or under all. */
+static uint32_t batch_find_base(batch *b, const table *t, const uint8_t *maybe, int count, int *damaged) {
+    uint32_t any = 0;
+    if (UNLIKELY(b->states & PAGE_UNCHECKED))
         for (int j = 0; j < count; j++) {
-            const uint64_t h = hash[t->filter ? passed[j] : j];
-            if (page_is_bad(t, t->lines_page + place_of(h, t->pages).page)) damaged = 1;
+            const uint64_t hash = b->hash[maybe ? maybe[j] : j];
+            if (page_is_bad(t, t->lines_page + place_of(hash, t->pages).page)) *damaged = 1;
         }
-    if (t->filter)
-        for (int j = 0; j < count; j++)
-            any |= stored[passed[j]] = lines_find(lines[j].a, lines[j].b, (uint32_t)hash[passed[j]]);
+    if (maybe)
+        for (int j = 0; j < count; j++) any |= batch_compare(b, maybe[j]);
     else
-        for (int j = 0; j < count; j++)
-            any |= stored[j] = lines_find(lines[j].a, lines[j].b, (uint32_t)hash[j]);
-    if (UNLIKELY(spilled))
+        for (int i = 0; i < count; i++) any |= batch_compare(b, i);
+    if (UNLIKELY(b->states & PAGE_HAS_SPILLED))
         for (int j = 0; j < count; j++) {
-            const int i = t->filter ? passed[j] : j;
-            if (!stored[i] && spill_maybe(t, hash[i])) any |= stored[i] = spill_find(t, hash[i]);
+            const int i = maybe ? maybe[j] : j;
+            if (!b->stored[i]) any |= b->stored[i] = spill_find(t, b->hash[i]);
         }
+    return any;
+}
 
+/* Fills `stored`. Returns 0 when nobody was found, FOUND_DAMAGE when a page is damaged, else
+ * something else. */
+static uint32_t batch_find(batch *b, const overlay *o) {
+    uint8_t maybe[BATCH_MAX + 1], changed[BATCH_MAX + 1];
+    const table *t = &o->base;
+    int damaged = 0, changes = 0, count = b->n;
+    if (t->filter) {
+        count = batch_filter(b, t, maybe, &damaged);
+        memset(b->stored, 0, (size_t)b->n * sizeof *b->stored);
+        for (int j = 0; j < count; j++) batch_place(b, t, maybe[j], maybe[j] + 1);
+    }
+    if (o->has_delta) {
+        if (o->delta.filter) changes = batch_filter(b, &o->delta, changed, &damaged);
+        else
+            for (; changes < b->n; changes++) changed[changes] = (uint8_t)changes;
+    }
+    uint32_t any = batch_find_base(b, t, t->filter ? maybe : NULL, count, &damaged);
     for (int j = 0; j < changes; j++) {
         const int i = changed[j];
-        const uint32_t change = table_find(&o->delta, hash[i], &damaged);
-        if (change) any |= stored[i] = change == STORED_TOMBSTONE ? STORED_NOTHING : change;
+        const uint32_t change = table_find(&o->delta, b->hash[i], &damaged);
+        if (change) any |= b->stored[i] = change == STORED_TOMBSTONE ? STORED_NOTHING : change;
     }
     if (UNLIKELY(damaged)) return FOUND_DAMAGE;
     return any == FOUND_DAMAGE ? 1 : any;

@@ -2,7 +2,9 @@
  * the file; docs/decisions/0003 says why it is so.
  *
  * A key's 64-bit hash picks a page, two different lines in it, and the 32-bit remainder that is
- * kept. One memory page is touched, and its two lines are read at the same time. */
+ * kept. One memory page is touched, and its two lines are read at the same time. Where many keys
+ * are looked up at once, the overflow map (a bit a line) tells that most need their first line
+ * only: there the limit is how many lines the memory delivers. */
 #ifndef MATCHER_TABLE_H
 #define MATCHER_TABLE_H
 
@@ -14,6 +16,7 @@
 #define PAGE_LINES 64
 #define LINE_SLOTS 8
 #define LINE_WORDS 16
+#define LINE_BYTES 64
 #define PAGE_SLOTS (PAGE_LINES * LINE_SLOTS)
 #define PAGE_WORDS (PAGE_LINES * LINE_WORDS)
 
@@ -31,18 +34,18 @@
 #define PREFETCH(address) ((void)(address))
 #endif
 
-/* Where a hash belongs in a table of so many pages. */
+/* Where a hash belongs in a table of so many pages: two lines, counted through all pages, of the
+ * same page, and what is kept there. */
 typedef struct {
     uint32_t page, line_a, line_b, remainder;
 } place;
 
 static inline place place_of(uint64_t hash, uint32_t pages) {
     const uint64_t scaled = (hash >> 32) * pages;
-    const uint32_t rest = (uint32_t)scaled;
     place p;
     p.page = (uint32_t)(scaled >> 32);
-    p.line_a = rest >> 26;
-    p.line_b = p.line_a ^ (((rest >> 20) & 63) | 1);
+    p.line_a = (uint32_t)(scaled >> 26);
+    p.line_b = p.line_a ^ (((uint32_t)(scaled >> 20) & 63) | 1);
     p.remainder = (uint32_t)hash;
     return p;
 }
@@ -51,13 +54,16 @@ static inline place place_of(uint64_t hash, uint32_t pages) {
  * unique (fill.h sees to it), so at most one lane of the key's two lines answers. */
 #if defined(__GNUC__) || defined(__clang__)
 typedef uint32_t four_words __attribute__((vector_size(16), aligned(4), may_alias));
+typedef uint64_t two_longs __attribute__((vector_size(16)));
 
 static inline uint32_t lines_find(const uint32_t *a, const uint32_t *b, uint32_t remainder) {
     const four_words wanted = {remainder, remainder, remainder, remainder};
     const four_words *p = (const four_words *)a, *q = (const four_words *)b;
     const four_words found = (((four_words)(p[0] == wanted) & p[2]) | ((four_words)(p[1] == wanted) & p[3])) |
                              (((four_words)(q[0] == wanted) & q[2]) | ((four_words)(q[1] == wanted) & q[3]));
-    return (found[0] | found[1]) | (found[2] | found[3]);
+    const two_longs halves = (two_longs)found;
+    const uint64_t both = halves[0] | halves[1];
+    return (uint32_t)(both | both >> 32);
 }
 #else
 static inline uint32_t lines_find(const uint32_t *a, const uint32_t *b, uint32_t remainder) {
@@ -75,46 +81,38 @@ typedef struct {
     uint32_t hash_low, hash_high, stored, zero;
 } spill_entry;
 
+/* What has to be done before a page of the file may be believed. */
+enum page_state { PAGE_GOOD = 0, PAGE_UNCHECKED = 1, PAGE_HAS_SPILLED = 2 };
+
 typedef struct {
     /* sections of the mapped file */
     const uint32_t *lines;
     const spill_entry *spill;
+    const uint32_t *overflow;
     const uint32_t *filter;
     const uint16_t *confirm;
-    uint32_t pages;
-    uint32_t spilled;
-    uint32_t filter_blocks;
+    uint32_t pages, spilled, filter_blocks;
     /* where the sections start, in pages of the file */
     uint32_t lines_page, filter_page, confirm_page;
-    /* one bit a page of the file: it was held against its digest */
-    uint32_t *checked;
-    /* a resident bitmap that keeps nearly all keys from searching the spill */
-    uint32_t *spill_bits;
-    uint32_t spill_mask;
-    /* called for a page that was not checked yet; 0 when it is good */
+    /* a byte of page_state for each page of the file, and from the table's first page on */
+    uint8_t *state;
+    const uint8_t *lines_state;
+    /* holds a page against its digest; 0 when it is good, and then its state says so */
     int (*check_page)(void *owner, uint32_t page);
     void *owner;
 } table;
 
-static inline int page_is_checked(const table *t, uint32_t page) {
-    return (t->checked[page >> 5] >> (page & 31)) & 1;
-}
-
 static inline int page_is_bad(const table *t, uint32_t page) {
-    return UNLIKELY(!page_is_checked(t, page)) && t->check_page(t->owner, page) != 0;
+    return UNLIKELY(t->state[page] & PAGE_UNCHECKED) && t->check_page(t->owner, page) != 0;
 }
 
 /* ---- spill ---- */
 
-static inline int spill_maybe(const table *t, uint64_t hash) {
-    const uint32_t bit = (uint32_t)hash & t->spill_mask;
-    return (t->spill_bits[bit >> 5] >> (bit & 31)) & 1;
-}
-
-static inline void spill_bits_fill(table *t) {
+/* Marks the pages whose keys did not all find a place in them. */
+static inline void spill_mark(const table *t) {
     for (uint32_t i = 0; i < t->spilled; i++) {
-        const uint32_t bit = t->spill[i].hash_low & t->spill_mask;
-        t->spill_bits[bit >> 5] |= UINT32_C(1) << (bit & 31);
+        const uint64_t hash = (uint64_t)t->spill[i].hash_high << 32;
+        t->state[t->lines_page + place_of(hash, t->pages).page] |= PAGE_HAS_SPILLED;
     }
 }
 
@@ -157,14 +155,14 @@ static inline int filter_maybe(const table *t, uint64_t hash) {
 
 /* ---- one key ---- */
 
-static inline const uint32_t *line_of(const table *t, uint32_t page, uint32_t line) {
-    return t->lines + (size_t)page * PAGE_WORDS + line * LINE_WORDS;
+static inline const uint32_t *line_at(const table *t, uint32_t line) {
+    return t->lines + (size_t)line * LINE_WORDS;
 }
 
 static inline void table_prefetch(const table *t, uint64_t hash) {
     const place p = place_of(hash, t->pages);
-    PREFETCH(line_of(t, p.page, p.line_a));
-    PREFETCH(line_of(t, p.page, p.line_b));
+    PREFETCH(line_at(t, p.line_a));
+    PREFETCH(line_at(t, p.line_b));
 }
 
 /* What the table stores under the hash, 0 for nothing. `*damaged` is set when a page that was
@@ -178,13 +176,13 @@ static inline uint32_t table_find(const table *t, uint64_t hash, int *damaged) {
         }
         if (!filter_maybe(t, hash)) return STORED_NOTHING;
     }
-    if (page_is_bad(t, t->lines_page + p.page)) {
+    const uint8_t state = t->lines_state[p.page];
+    if (UNLIKELY(state != PAGE_GOOD) && page_is_bad(t, t->lines_page + p.page)) {
         *damaged = 1;
         return STORED_NOTHING;
     }
-    const uint32_t stored =
-        lines_find(line_of(t, p.page, p.line_a), line_of(t, p.page, p.line_b), p.remainder);
-    if (UNLIKELY(!stored && spill_maybe(t, hash))) return spill_find(t, hash);
+    const uint32_t stored = lines_find(line_at(t, p.line_a), line_at(t, p.line_b), p.remainder);
+    if (UNLIKELY(!stored && (state & PAGE_HAS_SPILLED))) return spill_find(t, hash);
     return stored;
 }
 
