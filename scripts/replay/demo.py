@@ -144,7 +144,7 @@ def run(demo: Demo, teller: Teller, until_ended: Callable[[], None]) -> int:
         f"till{'s' if demo.tills > 1 else ''}"
     )
     with Shop(demo.out, demo.tills, pictures=demo.pictures, keep_open=[lock]) as shop:
-        open_shop(shop, data, demo.out / "imports", teller.tell)
+        open_shop(shop, data, demo.out / "imports", teller.tell, _only_products(demo, found))
         note_processes(demo.out, shop)
         data.close()
         progress = Progress(len(found.baskets))
@@ -165,6 +165,13 @@ def run(demo: Demo, teller: Teller, until_ended: Callable[[], None]) -> int:
             _invite(shop)
             until_ended()
     return 0 if agrees else EXIT_FAILED
+
+
+def _only_products(demo: Demo, found: Slice) -> set[str] | None:
+    """For a few baskets a price list of what is in them will do."""
+    if demo.baskets_max is None:
+        return None
+    return {line.code for basket in found.baskets for line in basket.lines}
 
 
 def _watched(teller: Teller, progress: Progress, work: Callable[[], None]) -> None:
@@ -193,7 +200,8 @@ def _report(
     figures = result.figures
     rung_up_again = sum(till.cashier.rung_up_again for till in shop.tills)
     no_basket = found.coupons_without_basket
-    redeemed = f"of {presented:,} presented; {no_basket:,} more have no basket on that UTC day"
+    of_these = "" if demo.baskets_max is None else " among these"
+    redeemed = f"of {presented:,}; {no_basket:,} more have no basket{of_these} on that UTC day"
     lines = [
         "",
         f"  sales            {figures.sales:>10,}   {figures.lines:,} lines",
@@ -258,7 +266,11 @@ def _read_options(arguments: Sequence[str] | None) -> Demo:
     )  # fmt: skip
     parser.add_argument("--days", type=_number(366), default=1, help="how many days (default 1)")
     parser.add_argument("--tills", type=_number(TILLS_MAX), default=2, help="1 to 8 (default 2)")
-    parser.add_argument("--baskets", type=_number(10**6), help="only the first so many baskets")
+    parser.add_argument(
+        "--baskets",
+        type=_number(10**6),
+        help="only the first so many baskets, and the products in them",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument("--out", type=Path, default=Path("demo-out"), help="default demo-out")
     parser.add_argument("--no-pictures", action="store_true", help="receipts as text only")

@@ -21,7 +21,7 @@ PROJECT_S_MAX = 60.0
 PROJECT_POLL_S = 0.1
 PICTURES_S_MAX = 120.0
 OFFER = {
-    "text": "1.00 off your next visit",
+    "text": "Take it off your next visit",
     "value-cents": "100",
     "valid-days": "28",
     "minimum-cents": "1000",
@@ -64,26 +64,39 @@ def open_shop(
     """
     imports.mkdir(parents=True)
     office = shop.office
-    tell("starting the office; importing the price list and the members; enrolling the tills")
-    office.add_user(USER)
+    tell("starting the office")
     office.start()
+    tell("the office is up; giving it price list, members and tills")
 
     def stock() -> None:
         products_file, members_file = write_imports(data, imports, only_products)
-        office.command("products", "import", str(products_file))
-        office.command("members", "import", str(members_file))
+        tell(_last_line(office.command("products", "import", str(products_file))))
+        tell(_last_line(office.command("members", "import", str(members_file))))
         office.add_offer("welcome-back", **OFFER)
 
-    together([stock, *(_enrolling(till, office) for till in shop.tills)])
+    def staff() -> None:
+        office.add_user(USER)
+        together([_enrolling(till, office, tell) for till in shop.tills])
+
+    together([stock, staff])
     # Only now, so that each knows from its first feed all products and whose vouchers are good.
-    tell(f"starting {len(shop.tills)} tills with their scanners and printers")
+    tell("starting the tills with their scanners and printers")
     known = card_number(households(data)[0])
     together([_starting(till, known) for till in shop.tills])
 
 
-def _enrolling(till: Till, office: Office) -> Callable[[], None]:
+def _enrolling(till: Till, office: Office, tell: Tell) -> Callable[[], None]:
     number = till.till_id.removeprefix("till-")
-    return lambda: till.enrol(office.add_till(till.till_id, f"store-{number}", f"Store {number}"))
+
+    def enrol() -> None:
+        code = office.add_till(till.till_id, f"store-{number}", f"Store {number}")
+        tell(till.enrol(code))
+
+    return enrol
+
+
+def _last_line(printed: str) -> str:
+    return printed.strip().splitlines()[-1] if printed.strip() else "done"
 
 
 def _starting(till: Till, known_card: str) -> Callable[[], None]:

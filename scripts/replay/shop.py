@@ -117,7 +117,7 @@ class Office:
 
     def summary(self, first: date, end: date) -> dict[str, Any]:
         """The journey summary of the days from `first` up to, not including, `end`."""
-        return self.ask(f"/api/summary?from={first}&to={end}")
+        return self.ask(f"/v1/summary?from={first}&to={end}")
 
     def summary_text(self, first: date, end: date) -> str:
         """The same as head office reads it on the command line."""
@@ -196,10 +196,10 @@ class Till:
         self._config.write_text(_configuration(self, office))
         self.cashier = Cashier(socket_path, self.scanner, office.mint)
 
-    def enrol(self, code: str) -> None:
-        """Exchanges the one-time code for a key, as a technician does."""
+    def enrol(self, code: str) -> str:
+        """Exchanges the one-time code for a key, as a technician does; what the till says."""
         command = [program("klantreis-till"), "enrol", "--config", str(self._config)]
-        run_command([*command, "--code", code])
+        return run_command([*command, "--code", code]).splitlines()[0]
 
     def start(self) -> None:
         """Plugs in the printer and starts the till."""

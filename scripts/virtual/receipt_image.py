@@ -172,7 +172,9 @@ def _barcode(code: Barcode) -> Image.Image:
     size = (len(modules) * code.module_dots, code.height_dots)
     bars = bars.resize(size, Image.Resampling.NEAREST)
     if not code.text_below:
-        return bars
+        spaced = Image.new("L", (bars.width, bars.height + LEADING_DOTS), 0)
+        spaced.paste(bars, (0, 0))
+        return spaced
     text = _plain(code.text)
     both = Image.new("L", (max(bars.width, text.width), bars.height + text.height + 4), 0)
     both.paste(bars, ((both.width - bars.width) // 2, 0))
