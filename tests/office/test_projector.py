@@ -1,0 +1,410 @@
+"""The projector: what events become, in any order of arrival, and again from zero."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, insert, update
+from sqlmodel import col
+
+from sync_server.database import Lock, lock_exclusive
+from sync_server.projector import Projector, project_step, start_over
+from sync_server.registry.members import MemberRow, store_members
+from sync_server.tables import (
+    Cursor,
+    EventLog,
+    Person,
+    Quarantine,
+    Redemption,
+    Sale,
+    SaleLine,
+    Tender,
+    Touchpoint,
+    Voucher,
+    VoucherRefusal,
+)
+from wire.events import (
+    ClockJumped,
+    DeviceFault,
+    IssuedVoucher,
+    Line,
+    Link,
+    RefusedVoucher,
+    TenderKind,
+    TillStarted,
+    VoucherOutcome,
+    VoucherState,
+)
+from wire.events import Redemption as Redeemed
+from wire.events import Tender as Paid
+from wire.identifiers import identifier_token
+
+if TYPE_CHECKING:
+    from tests.office.conftest import Desk, MakeSale, SimTill
+
+CARD = "2000000000015"
+CARD_2 = "2000000000022"
+
+
+def add_member(desk: "Desk", member: int, card: str, enrolled_at_ms: int | None = None) -> None:
+    row = MemberRow(member, enrolled_at_ms, (("card", card),))
+    with desk.office.database.write() as connection:
+        store_members(connection, [(1, row)], desk.office.keys, desk.clock.ms)
+
+
+def card_token(desk: "Desk", card: str) -> bytes:
+    return identifier_token(desk.office.keys.identifier_key, "card", card)
+
+
+def touchpoints(desk: "Desk") -> list[tuple[str, int | None]]:
+    found = [(row["kind"], row["person"]) for row in desk.rows(Touchpoint)]
+    return sorted(found, key=str)
+
+
+def voucher(serial: str = "v1", cents: int = 100) -> IssuedVoucher:
+    return IssuedVoucher(serial, "welcome", cents, 2_000_000_000_000)
+
+
+def redemption(serial: str = "v1", cents: int = 100) -> Redeemed:
+    return Redeemed(serial, "welcome", cents)
+
+
+def test_a_sale_becomes_rows(desk: "Desk", till: "SimTill", sale: "MakeSale") -> None:
+    till.add(
+        sale(
+            350,
+            lines=(Line("4006381333931", 2, 300), Line("12", 1, 50, keyed=True)),
+            tenders=(Paid(TenderKind.CARD, 300), Paid(TenderKind.CASH, 100)),
+            change_cents=50,
+        ),
+        at_ms=1_700_000_000_000,
+    )
+    till.send()
+    desk.project()
+    (row,) = desk.rows(Sale)
+    assert (row["till_id"], row["epoch"], row["seq"], row["store_id"]) == ("till-1", 1, 1, "1")
+    assert (row["occurred_at_ms"], row["total_cents"]) == (1_700_000_000_000, 350)
+    assert (row["change_cents"], row["line_count"], row["person"]) == (50, 2, None)
+    lines = [(r["line"], r["code"], r["quantity"], r["keyed"]) for r in desk.rows(SaleLine)]
+    assert lines == [(1, "4006381333931", 2, False), (2, "12", 1, True)]
+    tenders = [(row["number"], row["kind"], row["amount_cents"]) for row in desk.rows(Tender)]
+    assert tenders == [(1, "card", 300), (2, "cash", 100)]
+    (point,) = desk.rows(Touchpoint)
+    assert (point["kind"], point["amount_cents"]) == ("purchase", 350)
+    assert (point["channel"], point["store_id"]) == ("store", "1")
+    assert point["reference"] == "KR.TILL-1.1.1"
+
+
+def test_a_sale_belongs_to_the_member_the_till_found(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    till.add(sale(link=Link("card", bytes(16), 7)))
+    till.send()
+    desk.project()
+    assert desk.rows(Sale)[0]["person"] == 7
+    assert desk.rows(Person) == [{"person": 7, "member": 7, "enrolled_at_ms": None}]
+
+
+def test_a_card_the_till_did_not_know_is_known_by_the_registry(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    add_member(desk, 7, CARD)
+    till.add(sale(link=Link("card", card_token(desk, CARD))))
+    till.add(sale(link=Link("card", card_token(desk, CARD_2))))
+    till.send()
+    desk.project()
+    assert [row["person"] for row in desk.rows(Sale)] == [7, None]
+
+
+def test_a_card_that_is_registered_later_takes_its_sales_along(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    link = Link("card", card_token(desk, CARD))
+    till.add(sale(link=link, issued=(voucher("v1"),), redeemed=(redemption("v0"),)))
+    till.add(VoucherOutcome("v1", VoucherState.PRINTED))
+    till.send()
+    desk.project()
+    assert desk.rows(Sale)[0]["person"] is None
+    add_member(desk, 7, CARD)
+    desk.project()
+    for table in (Sale, Voucher, Redemption):
+        assert [row["person"] for row in desk.rows(table)] == [7]
+    assert touchpoints(desk) == [
+        ("purchase", 7),
+        ("voucher_issued", 7),
+        ("voucher_redeemed", 7),
+    ]
+
+
+def test_a_members_enrolment_is_a_touchpoint(desk: "Desk") -> None:
+    add_member(desk, 7, CARD, enrolled_at_ms=1_600_000_000_000)
+    add_member(desk, 8, CARD_2)
+    desk.project()
+    (point,) = desk.rows(Touchpoint)
+    assert (point["kind"], point["person"]) == ("enrolment", 7)
+    assert point["occurred_at_ms"] == 1_600_000_000_000
+    assert [row["enrolled_at_ms"] for row in desk.rows(Person)] == [1_600_000_000_000, None]
+
+
+def test_a_voucher_counts_as_issued_when_its_paper_is_confirmed(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    till.add(sale(issued=(voucher(),)))
+    till.send()
+    desk.project()
+    assert desk.rows(Voucher)[0]["state"] == "reserved"
+    assert touchpoints(desk) == [("purchase", None)]
+    till.add(VoucherOutcome("v1", VoucherState.PRINTED), at_ms=1_800_000_000_000)
+    till.send()
+    desk.project()
+    row = desk.rows(Voucher)[0]
+    assert (row["state"], row["issued_at_ms"]) == ("printed", 1_800_000_000_000)
+    issued = next(row for row in desk.rows(Touchpoint) if row["kind"] == "voucher_issued")
+    assert (issued["reference"], issued["voucher"]) == ("KR.TILL-1.1.1", "v1")
+    assert (issued["seq"], issued["amount_cents"]) == (2, 100)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state", "is_issued"),
+    [
+        (["maybe_printed"], "maybe_printed", False),
+        (["void"], "void", False),
+        (["maybe_printed", "printed"], "printed", True),
+        (["printed", "printed"], "printed", True),
+        (["printed", "void"], "void", False),
+    ],
+)
+def test_the_last_word_about_the_paper_counts(
+    desk: "Desk",
+    till: "SimTill",
+    sale: "MakeSale",
+    outcomes: list[str],
+    state: str,
+    is_issued: bool,
+) -> None:
+    till.add(sale(issued=(voucher(),)))
+    for at_ms, outcome in enumerate(outcomes, 1):
+        till.add(VoucherOutcome("v1", VoucherState(outcome)), at_ms=at_ms)
+    till.send()
+    desk.project()
+    assert desk.rows(Voucher)[0]["state"] == state
+    assert ("voucher_issued", None) in touchpoints(desk) or not is_issued
+    assert len(touchpoints(desk)) == 1 + is_issued
+
+
+def test_a_redemption_names_the_purchase_that_led_to_it(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    other = desk.till("till-2")
+    till.add(sale(issued=(voucher(),)))
+    other.add(sale(redeemed=(redemption(),)))
+    till.send()
+    other.send()
+    desk.project()
+    assert desk.rows(Redemption)[0]["issuer"] == "till-1"
+    redeemed = next(row for row in desk.rows(Touchpoint) if row["kind"] == "voucher_redeemed")
+    assert (redeemed["reference"], redeemed["cause"]) == ("KR.TILL-2.1.1", "KR.TILL-1.1.1")
+
+
+def test_a_redemption_that_came_before_its_voucher_finds_it_later(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    other = desk.till("till-2")
+    other.add(sale(redeemed=(redemption(),)))
+    other.send()
+    desk.project()
+    assert desk.rows(Redemption)[0]["issuer"] is None
+    till.add(sale(issued=(voucher(),)))
+    till.send()
+    desk.project()
+    assert desk.rows(Redemption)[0]["issuer"] == "till-1"
+    redeemed = next(row for row in desk.rows(Touchpoint) if row["kind"] == "voucher_redeemed")
+    assert redeemed["cause"] == "KR.TILL-1.1.1"
+
+
+def test_a_voucher_that_was_refused_is_a_touchpoint_and_a_row(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    till.add(sale(refused=(RefusedVoucher("v9", "expired"),)))
+    till.send()
+    desk.project()
+    assert [row["reason"] for row in desk.rows(VoucherRefusal)] == ["expired"]
+    assert ("voucher_refused", None) in touchpoints(desk)
+
+
+def test_events_that_are_no_sale_leave_no_rows(desk: "Desk", till: "SimTill") -> None:
+    till.add(TillStarted("1"))
+    till.add(ClockJumped(-5))
+    till.add(DeviceFault("printer", "paper_out"))
+    till.send()
+    desk.project()
+    assert all(rows == [] for rows in desk.projection().values())
+    assert desk.rows(Quarantine) == []
+
+
+@pytest.mark.parametrize("text", ["v\0", "\0"])
+def test_a_text_no_database_holds_is_set_aside_and_the_others_go_on(
+    desk: "Desk", till: "SimTill", sale: "MakeSale", text: str
+) -> None:
+    till.add(sale(issued=(voucher(text),)))
+    till.add(VoucherOutcome(text, VoucherState.PRINTED))
+    till.add(sale())
+    till.send()
+    desk.project()
+    assert [row["seq"] for row in desk.rows(Sale)] == [3]
+    aside = [(row["seq"], row["stage"]) for row in desk.rows(Quarantine)]
+    assert aside == [(1, "project"), (2, "project")]
+
+
+def test_a_serial_used_twice_is_set_aside_and_the_sale_counts(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    till.add(sale(issued=(voucher("v1", 100),)))
+    till.add(sale(issued=(voucher("v1", 900),)))
+    till.send()
+    desk.project()
+    assert len(desk.rows(Sale)) == 2
+    assert [row["value_cents"] for row in desk.rows(Voucher)] == [100]
+    assert [row["seq"] for row in desk.rows(Quarantine)] == [2]
+
+
+def test_a_row_the_database_does_not_take_is_set_aside_alone(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    for _ in range(4):
+        till.add(sale())
+    till.send()
+    # A row is there already: its event can never be stored.
+    desk.project()
+    second = desk.rows(Sale)[1]
+    with desk.office.database.write() as connection:
+        start = [delete(table) for table in (Sale, SaleLine, Tender, Touchpoint, Cursor)]
+        for statement in start:
+            connection.execute(statement)
+        connection.execute(insert(Sale), second)
+    desk.project()
+    assert [row["seq"] for row in desk.rows(Quarantine)] == [2]
+    assert [row["seq"] for row in desk.rows(Touchpoint)] == [1, 3, 4]
+
+
+def test_an_event_that_can_be_read_after_a_repair_leaves_the_quarantine(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    till.add(sale())
+    till.add_raw(b"?")
+    till.add(sale())
+    till.send()
+    desk.project()
+    # As if the program of today could read it: the same bytes in the log, now understood.
+    good = desk.rows(EventLog)[2]["body"].replace(b"\x93\x03", b"\x93\x02", 1)
+    with desk.office.database.write() as connection:
+        connection.execute(update(EventLog).where(col(EventLog.seq) == 2).values(body=good))
+    start_over(desk.office)
+    desk.project()
+    assert desk.rows(Quarantine) == []
+    assert [row["seq"] for row in desk.rows(Sale)] == [1, 2, 3]
+
+
+def test_a_till_that_moves_keeps_its_old_sales_in_the_old_store(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    till.add(sale())
+    till.send()
+    moved = desk.till("till-1", store="2")
+    moved.add(sale())
+    moved.send()
+    desk.project()
+    assert [row["store_id"] for row in desk.rows(Sale)] == ["1", "2"]
+    before = desk.projection()
+    start_over(desk.office)
+    desk.project()
+    assert desk.projection() == before
+
+
+EVENTS = st.sampled_from(["sale", "linked", "unknown", "issue", "print", "void", "redeem", "bad"])
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.lists(st.tuples(st.sampled_from(["a", "b"]), EVENTS, st.booleans()), max_size=20))
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_from_zero_gives_the_same_as_bit_by_bit(
+    desk: "Desk", sale: "MakeSale", story: list[tuple[str, str, bool]]
+) -> None:
+    fresh(desk)
+    tills = {name: desk.till(f"till-{name}") for name in ("a", "b")}
+    link = Link("card", card_token(desk, CARD))
+    for number, (name, what, is_projected) in enumerate(story):
+        serial = f"v{number % 3}"
+        bodies: dict[str, Any] = {
+            "sale": sale(),
+            "linked": sale(link=Link("card", bytes(16), 3)),
+            "unknown": sale(link=link, refused=(RefusedVoucher("x", "expired"),)),
+            "issue": sale(issued=(voucher(serial),), link=link),
+            "print": VoucherOutcome(serial, VoucherState.PRINTED),
+            "void": VoucherOutcome(serial, VoucherState.VOID),
+            "redeem": sale(redeemed=(redemption(serial),)),
+        }
+        if what == "bad":
+            tills[name].add_raw(b"\xc1")
+        else:
+            tills[name].add(bodies[what], at_ms=1_000 + number)
+        if is_projected:
+            tills[name].send()
+            desk.project()
+        if number == 10:
+            add_member(desk, 9, CARD, enrolled_at_ms=5)
+    for till in tills.values():
+        till.send()
+    desk.project()
+    before, aside = desk.projection(), desk.rows(Quarantine)
+    start_over(desk.office)
+    desk.project()
+    assert desk.projection() == before
+    assert desk.rows(Quarantine) == aside
+
+
+def fresh(desk: "Desk") -> None:
+    from sync_server.tables import Table
+
+    with desk.office.database.write() as connection:
+        for table in reversed(Table.metadata.sorted_tables):
+            if table.name != "office":
+                connection.execute(table.delete())
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_while_one_process_projects_another_leaves_it_alone(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    till.add(sale())
+    till.send()
+    with desk.office.database.write() as connection:
+        lock_exclusive(connection, Lock.PROJECTOR)
+        assert project_step(desk.office) == 0
+    assert project_step(desk.office) > 0
+
+
+def test_the_thread_projects_what_it_is_woken_for_and_stops(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    import threading
+    import time
+
+    projector = Projector(desk.office)
+    thread = threading.Thread(target=projector.run)
+    thread.start()
+    till.add(sale())
+    till.send()
+    projector.wake()
+    deadline = time.monotonic() + 10
+    while not desk.rows(Sale) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    projector.stop()
+    thread.join(10)
+    assert len(desk.rows(Sale)) == 1
+    assert not thread.is_alive()
