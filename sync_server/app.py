@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
-from litestar import Litestar, Response
+from litestar import Litestar
 from litestar.concurrency import sync_to_thread
-from litestar.datastructures import State
+from litestar.datastructures import MutableScopeHeaders, State
 from litestar.exceptions import HTTPException
+from litestar.types import Message, Scope
 
 from sync_server import health
 from sync_server.answers import (
@@ -83,7 +83,7 @@ def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
             HTTPStatus.INTERNAL_SERVER_ERROR: on_fault,
             Exception: on_fault,
         },
-        after_request=_with_headers(office),
+        before_send=[_add_headers],
         openapi_config=openapi_config(),
         request_max_body_size=REQUEST_BYTES_MAX,
         logging_config=None,
@@ -98,13 +98,14 @@ def application() -> Litestar:
     return create_app(open_office(settings))
 
 
-def _with_headers(office: Office):
-    def after_request(response: Response[Any]) -> Response[Any]:
-        response.headers.setdefault(TIME_HEADER, str(office.now_ms()))
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("X-Frame-Options", "DENY")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
-        return response
-
-    return after_request
+async def _add_headers(message: Message, scope: Scope) -> None:
+    """Headers that every answer has, unless it says something else."""
+    if message["type"] != "http.response.start":
+        return
+    headers = MutableScopeHeaders.from_message(message)
+    office = scope["litestar_app"].state["office"]
+    headers.setdefault(TIME_HEADER, str(office.now_ms()))
+    headers.setdefault("Cache-Control", "no-store")
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("X-Frame-Options", "DENY")
+    headers.setdefault("Referrer-Policy", "no-referrer")

@@ -103,7 +103,7 @@ def members_of(connection: Connection, tokens: Iterable[bytes]) -> dict[bytes, i
                 col(Identifier.token).in_(chunk)
             )
         )
-        members.update(dict(found.tuples().all()))
+        members.update(dict(found.all()))
     return members
 
 

@@ -51,7 +51,7 @@ def known_hashes(
             col(EventLog.seq).between(seqs[0], seqs[-1]),
         )
     )
-    return dict(found.tuples().all())
+    return dict(found.all())
 
 
 def append(

@@ -123,7 +123,7 @@ def member_facts(connection: Connection, member: int) -> MemberFacts | None:
         .where(col(Identifier.member) == member)
         .group_by(col(Identifier.domain))
     )
-    return MemberFacts(member, found.enrolled_at_ms, dict(counts.tuples().all()))
+    return MemberFacts(member, found.enrolled_at_ms, dict(counts.all()))
 
 
 def _owners(connection: Connection, tokens: set[bytes]) -> dict[bytes, int]:
@@ -135,7 +135,7 @@ def _owners(connection: Connection, tokens: set[bytes]) -> dict[bytes, int]:
                 col(Identifier.token).in_(every[start : start + KEYS_A_SELECT])
             )
         )
-        owners.update(dict(found.tuples().all()))
+        owners.update(dict(found.all()))
     return owners
 
 
@@ -148,7 +148,7 @@ def _members(connection: Connection, numbers: set[int]) -> dict[int, int | None]
                 col(Member.member).in_(every[start : start + KEYS_A_SELECT])
             )
         )
-        enrolled.update(dict(found.tuples().all()))
+        enrolled.update(dict(found.all()))
     return enrolled
 
 
