@@ -4,7 +4,7 @@ from datetime import date
 from typing import Annotated, Any
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 
 from sync_server.answers import AnyRequest, office_of, refusals
 from sync_server.auth.guards import any_user, head_office
@@ -18,24 +18,24 @@ from sync_server.registry.routes import USER
 
 PERSON_MAX = 2**63 - 1
 
-ModelId = Annotated[str, Parameter(max_length=64, description="A model's id; see /v1/models.")]
-TradeName = Annotated[Trade, Parameter(description="Whose thresholds count.")]
+ModelId = Annotated[str, QueryParameter(max_length=64, description="A model's id; see /v1/models.")]
+TradeName = Annotated[Trade, QueryParameter(description="Whose thresholds count.")]
 StoreId = Annotated[
-    str | None, Parameter(query="store", max_length=128, description="One store only.")
+    str | None, QueryParameter(name="store", max_length=128, description="One store only.")
 ]
 From = Annotated[
-    date | None, Parameter(query="from", description="First day; default: all recorded.")
+    date | None, QueryParameter(name="from", description="First day; default: all recorded.")
 ]
-To = Annotated[date | None, Parameter(query="to", description="The day after the last.")]
+To = Annotated[date | None, QueryParameter(name="to", description="The day after the last.")]
 AsOf = Annotated[
     date | None,
-    Parameter(
-        query="as_of",
+    QueryParameter(
+        name="as_of",
         description="Trips are open, dropped off or lapsed as of the beginning of this day; "
         "default: the end of the period, for a journey the day after the last one recorded.",
     ),
 ]
-PersonNumber = Annotated[int, Parameter(ge=0, le=PERSON_MAX)]
+PersonNumber = Annotated[int, PathParameter(ge=0, le=PERSON_MAX)]
 
 
 @get(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 _STYLE_TEXT = re.compile(r"\.textContent='((?:[^'\\]|\\.)*)',document\.head\.appendChild\(")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-CSS, JS = "text/css; charset=utf-8", "text/javascript; charset=utf-8"
+CSS, JS = "text/css", "text/javascript"
 _SOURCES = {
     "klantreis.css": ("sync_server.dashboard", "static/klantreis.css", CSS),
     "figures.js": ("sync_server.dashboard", "static/figures.js", JS),

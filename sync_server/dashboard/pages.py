@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import MediaType, Response, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from litestar.response import Redirect
 
 from sync_server.answers import AnyRequest, office_of, refusals
@@ -32,7 +32,7 @@ _TEMPLATES = Environment(
     loader=PackageLoader("sync_server.dashboard"), autoescape=True, undefined=StrictUndefined
 )
 
-Asked = Annotated[str, Parameter(max_length=PARAMETER_CHARS_MAX)]
+Asked = Annotated[str, QueryParameter(max_length=PARAMETER_CHARS_MAX)]
 
 
 @get(

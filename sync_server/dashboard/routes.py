@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import PathParameter
 
 from sync_server.answers import AnyRequest, refusals
 from sync_server.dashboard import api, pages
@@ -29,7 +29,7 @@ ASSET_AGE_S = 31_536_000
     sync_to_thread=True,
 )
 def get_static(
-    request: AnyRequest, name: Annotated[str, Parameter(max_length=64)]
+    request: AnyRequest, name: Annotated[str, PathParameter(max_length=64)]
 ) -> Response[bytes]:
     """The file, compressed for those who take it so."""
     found = asset(name)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +11,6 @@ from sqlalchemy.engine import URL
 
 from sync_server import tables
 from sync_server.database import Database, upsert
-from sync_server.migrate import migrate
 from sync_server.projection import touchpoint
 from wire.identifiers import receipt_code
 
@@ -139,10 +137,9 @@ class Shop:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """An empty office database."""
-    found = Database(URL.create("sqlite", database=str(tmp_path / "office.db")))
-    migrate(found)
+def database(database_url: URL) -> Iterator[Database]:
+    """An empty office database, of each kind."""
+    found = Database(database_url)
     yield found
     found.close()
 

@@ -3,7 +3,7 @@
 from datetime import date
 from itertools import pairwise
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,6 +24,9 @@ from sync_server.journeys.service import (
 from sync_server.journeys.summary import Summary
 from sync_server.journeys.trips import Outcome
 
+if TYPE_CHECKING:
+    from tests.office.journeys.conftest import Shop
+
 NOW_MS = 1_795_000_000_000
 MODEL = load_models()["orientation-to-loyalty"]
 
@@ -39,7 +42,7 @@ def pulled(database: Database, first: str, end: str, **asked: Any) -> Summary:
     )
 
 
-def test_the_totals_are_those_of_the_period_and_no_other(shop: Any) -> None:
+def test_the_totals_are_those_of_the_period_and_no_other(shop: "Shop") -> None:
     shop.sale("2017-05-13T23:59", 1, cents=1)
     shop.sale("2017-05-14T00:00", 1, cents=20, lines=3)
     shop.sale("2017-05-14T12:00", cents=300, lines=2)
@@ -56,7 +59,7 @@ def test_the_totals_are_those_of_the_period_and_no_other(shop: Any) -> None:
     assert current.unknown_identifiers == 1
 
 
-def test_a_day_is_the_day_of_the_sales_own_store(shop: Any) -> None:
+def test_a_day_is_the_day_of_the_sales_own_store(shop: "Shop") -> None:
     shop.sale("2017-05-14T23:30", 1, store="far")  # the 15th in Amsterdam
     shop.sale("2017-05-14T00:30", 2, store="north")  # the 13th in New York
     shop.save()
@@ -64,14 +67,14 @@ def test_a_day_is_the_day_of_the_sales_own_store(shop: Any) -> None:
     assert (totals.sales, totals.persons, totals.trips) == (2, 2, 2)
 
 
-def test_the_rule_of_ten_minutes_knows_the_stores_day(shop: Any) -> None:
+def test_the_rule_of_ten_minutes_knows_the_stores_day(shop: "Shop") -> None:
     shop.sale("2017-05-14T01:55", 1)  # 23:55 in UTC, and five minutes later another day there
     shop.sale("2017-05-14T02:00", 1)
     shop.save()
     assert pulled(shop.database, "2017-05-14", "2017-05-15").current.totals.trips == 1
 
 
-def test_a_store_has_its_own_figures(shop: Any) -> None:
+def test_a_store_has_its_own_figures(shop: "Shop") -> None:
     shop.sale("2017-05-14T10:00", 1, store="north")
     shop.sale("2017-05-14T11:00", 1, store="south")
     shop.sale("2017-05-14T12:00", 2, store="south")
@@ -80,7 +83,7 @@ def test_a_store_has_its_own_figures(shop: Any) -> None:
     assert (totals.sales, totals.persons, totals.trips) == (2, 2, 2)
 
 
-def test_the_period_before_stands_beside_it(shop: Any) -> None:
+def test_the_period_before_stands_beside_it(shop: "Shop") -> None:
     shop.sale("2017-05-12T10:00", 1)
     shop.sale("2017-05-13T10:00", 2)
     shop.sale("2017-05-13T11:00", 3)
@@ -94,14 +97,14 @@ def test_the_period_before_stands_beside_it(shop: Any) -> None:
     assert found.current.customers.repeat == 1
 
 
-def test_a_period_from_before_the_recording_is_not_compared_with(shop: Any) -> None:
+def test_a_period_from_before_the_recording_is_not_compared_with(shop: "Shop") -> None:
     shop.sale("2017-05-13T10:00", 1)
     shop.sale("2017-05-14T10:00", 1)
     shop.save()
     assert pulled(shop.database, "2017-05-14", "2017-05-16").previous is None
 
 
-def test_without_dates_the_period_is_all_that_was_recorded(shop: Any) -> None:
+def test_without_dates_the_period_is_all_that_was_recorded(shop: "Shop") -> None:
     shop.sale("2017-05-13T10:00", 1)
     shop.sale("2017-05-16T10:00", 1)
     shop.save()
@@ -121,7 +124,7 @@ def test_an_office_without_a_sale_has_a_summary_of_zeros(database: Database) -> 
     assert choices(database, NOW_MS).recorded is None
 
 
-def test_trips_are_as_of_the_end_of_the_period_or_of_a_later_day(shop: Any) -> None:
+def test_trips_are_as_of_the_end_of_the_period_or_of_a_later_day(shop: "Shop") -> None:
     shop.moment("2017-05-14T10:00", 1, "web_visit")
     shop.sale("2017-05-14T10:00", 2)
     shop.save()
@@ -132,7 +135,7 @@ def test_trips_are_as_of_the_end_of_the_period_or_of_a_later_day(shop: Any) -> N
     assert [phase.dropped_off for phase in later.phases] == [1, 0, 0, 0, 0]
 
 
-def test_what_happened_after_the_day_asked_about_is_not_known_yet(shop: Any) -> None:
+def test_what_happened_after_the_day_asked_about_is_not_known_yet(shop: "Shop") -> None:
     shop.sale("2017-05-14T10:00", 1)
     shop.sale("2017-05-15T10:00", 1)
     shop.save()
@@ -140,7 +143,7 @@ def test_what_happened_after_the_day_asked_about_is_not_known_yet(shop: Any) -> 
     assert current.outcomes[Outcome.NOT_BACK_YET] == 1
 
 
-def test_vouchers_are_counted_by_the_state_of_their_paper(shop: Any) -> None:
+def test_vouchers_are_counted_by_the_state_of_their_paper(shop: "Shop") -> None:
     for state in ("printed", "printed", "maybe_printed", "void", "reserved"):
         shop.voucher("2017-05-14T10:00", state)
     shop.voucher("2017-05-15T10:00", "printed")
@@ -165,7 +168,7 @@ def test_vouchers_are_counted_by_the_state_of_their_paper(shop: Any) -> None:
     assert (vouchers.redeemed, vouchers.redeemed_cents) == (1, 250)
 
 
-def test_the_checkout_is_measured_where_the_till_measured_it(shop: Any) -> None:
+def test_the_checkout_is_measured_where_the_till_measured_it(shop: "Shop") -> None:
     shop.sale("2017-05-14T10:00", duration_ms=12_340, failed_scans=2)
     shop.sale("2017-05-14T11:00", duration_ms=30_000, voided_lines=1)
     shop.sale("2017-05-14T12:00")
@@ -176,7 +179,7 @@ def test_the_checkout_is_measured_where_the_till_measured_it(shop: Any) -> None:
     assert (checkout.failed_scans, checkout.voided_lines) == (2, 1)
 
 
-def test_a_redeemed_voucher_of_the_trip_before_makes_a_loop(shop: Any) -> None:
+def test_a_redeemed_voucher_of_the_trip_before_makes_a_loop(shop: "Shop") -> None:
     first = shop.sale("2017-05-10T10:00", 1)
     shop.sale("2017-05-14T10:00", 1, cause=first)
     shop.save()
@@ -186,7 +189,7 @@ def test_a_redeemed_voucher_of_the_trip_before_makes_a_loop(shop: Any) -> None:
     assert loops.days.median == 4
 
 
-def test_a_member_who_enrolled_while_we_recorded_is_new(shop: Any) -> None:
+def test_a_member_who_enrolled_while_we_recorded_is_new(shop: "Shop") -> None:
     shop.sale("2017-05-10T10:00", 1)
     enrolled_at_ms = shop.ms("2017-05-13T10:00")
     shop.row(tables.Person, person=9, member=9, enrolled_at_ms=enrolled_at_ms)
@@ -196,7 +199,7 @@ def test_a_member_who_enrolled_while_we_recorded_is_new(shop: Any) -> None:
     assert (customers.new, customers.unknown) == (1, 0)
 
 
-def test_a_till_whose_clock_is_ahead_does_not_move_the_period(shop: Any) -> None:
+def test_a_till_whose_clock_is_ahead_does_not_move_the_period(shop: "Shop") -> None:
     shop.sale("2017-05-14T10:00", 1)
     shop.sale("2017-05-14T11:00", 1)
     shop.sale("9999-12-31T23:59:59.999", 1, store="north")
@@ -233,7 +236,7 @@ def test_an_unknown_model_store_or_person_is_refused_with_what_to_do(database: D
         journey(database, 7, MODEL, NOW_MS)
 
 
-def test_a_persons_journey_has_their_trips_in_the_stores_own_time(shop: Any) -> None:
+def test_a_persons_journey_has_their_trips_in_the_stores_own_time(shop: "Shop") -> None:
     first = shop.sale("2017-05-10T10:00", 1, cents=500)
     shop.moment("2017-05-11T10:00", 1, "return", reference=first, store_id="north")
     shop.sale("2017-05-14T21:15", 1, store="far", cents=700, cause=first)
@@ -249,13 +252,13 @@ def test_a_persons_journey_has_their_trips_in_the_stores_own_time(shop: Any) -> 
     assert (found.purchases, found.turnover_cents, found.lapsed) == (2, 1_200, False)
 
 
-def test_a_person_without_touchpoints_has_an_empty_journey(shop: Any) -> None:
+def test_a_person_without_touchpoints_has_an_empty_journey(shop: "Shop") -> None:
     shop.row(tables.Person, person=5, member=5, enrolled_at_ms=None)
     shop.save()
     assert journey(shop.database, 5, MODEL, NOW_MS).trips == ()
 
 
-def test_the_trade_decides_what_loyalty_is(shop: Any) -> None:
+def test_the_trade_decides_what_loyalty_is(shop: "Shop") -> None:
     shop.sale("2017-05-10T10:00", 1)
     shop.sale("2017-05-14T10:00", 1)
     shop.save()
@@ -271,7 +274,7 @@ def test_the_trade_decides_what_loyalty_is(shop: Any) -> None:
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(random=st.randoms(use_true_random=False), cuts=st.lists(st.integers(0, 26), max_size=3))
 def test_any_order_of_arrival_and_any_batching_give_the_same_summary(
-    shop: Any, random: Random, cuts: list[int]
+    shop: "Shop", random: Random, cuts: list[int]
 ) -> None:
     receipts = [
         shop.sale(f"2017-05-{day:02}T1{person}:00", person)

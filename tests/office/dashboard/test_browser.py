@@ -1,0 +1,155 @@
+"""The pages in a real browser, served by the real server: nothing leaves this machine."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+if TYPE_CHECKING:
+    from tests.office.dashboard.conftest import Week
+
+START_WAIT_S_MAX = 30.0
+DRAWN_WAIT_MS_MAX = 20_000
+POLL_S = 0.05
+PHONE_PX = 360
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--no-first-run"),
+)
+ROOT = Path(__file__).resolve().parents[3]
+SERVE = "import sys; from sync_server.cli import main; sys.exit(main())"
+LOOPBACK = "127.0.0.1"
+
+
+class Visit(NamedTuple):
+    """A browser's tab, and what it asked for and complained about."""
+
+    page: Page
+    base: str
+    requests: list[str]
+    complaints: list[str]
+
+    def open(self, target: str) -> None:
+        """Opens a page and waits until its pictures are drawn."""
+        self.page.goto(f"{self.base}{target}")
+        self.drawn()
+
+    def drawn(self) -> None:
+        """Waits until every picture is drawn."""
+        places = self.page.locator("[data-figure]")
+        drawn = self.page.locator("[data-figure].is-drawn")
+        for number in range(places.count()):
+            drawn.nth(number).wait_for(timeout=DRAWN_WAIT_MS_MAX)
+
+    def sign_in(self, token: str) -> None:
+        """Signs in as a person would."""
+        self.page.goto(self.base)
+        self.page.get_by_label("Your token").fill(token)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url(f"{self.base}/")
+        self.drawn()
+
+    def is_clean(self) -> None:
+        """Nothing was asked of another machine, and nothing complained."""
+        hosts = {urlsplit(url).hostname for url in self.requests if url.startswith("http")}
+        assert hosts <= {LOOPBACK}
+        assert self.complaints == []
+
+
+@pytest.fixture
+def server(week: "Week") -> Iterator[str]:
+    """The office of the week, served by `klantreis-office serve`; its address."""
+    with socket.socket() as free:
+        free.bind((LOOPBACK, 0))
+        port = str(free.getsockname()[1])
+    office = week.desk.office
+    environ = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": office.database.url.render_as_string(hide_password=False),
+        "KLANTREIS_DATA": str(office.settings.data_dir),
+    }
+    command = [sys.executable, "-c", SERVE, "serve", "--host", LOOPBACK, "--port", port]
+    with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL) as process:
+        base = f"http://{LOOPBACK}:{port}"
+        try:
+            _wait(base, process)
+            yield base
+        finally:
+            process.terminate()
+            process.wait(START_WAIT_S_MAX)
+
+
+def _wait(base: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START_WAIT_S_MAX
+    while True:
+        try:
+            httpx.get(f"{base}/healthz")
+        except httpx.TransportError:
+            assert process.poll() is None, "the office did not start"
+            assert time.monotonic() < deadline, "the office does not answer"
+            time.sleep(POLL_S)
+        else:
+            return
+
+
+@pytest.fixture
+def visit(server: str, chromium: str) -> Iterator[Visit]:
+    """A tab of Chromium that notes every request and every complaint."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        page = browser.new_page()
+        found = Visit(page, server, [], [])
+        page.on("request", lambda request: found.requests.append(request.url))
+        page.on("requestfailed", lambda request: found.complaints.append(request.url))
+        page.on("pageerror", lambda error: found.complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda message: (
+                found.complaints.append(message.text)
+                if message.type in ("error", "warning", "trace")
+                else None
+            ),
+        )
+        yield found
+        browser.close()
+
+
+def test_the_pages_draw_their_pictures_and_ask_nobody_else(visit: Visit, week: "Week") -> None:
+    visit.sign_in(week.desk.token())
+    page = visit.page
+    assert page.locator("[data-figure] .sankey-node").count() >= 4
+    assert page.locator("[data-figure] .bars .point").count() == 5
+    assert page.locator(".key-figures .value").first.inner_text() == str(week.sales)
+
+    page.get_by_role("link", name="Nederlands").click()
+    visit.drawn()
+    assert page.get_by_role("heading", level=1).inner_text() == "Klantreizen"
+
+    page.get_by_role("link", name="Leden").click()
+    page.get_by_label("Lidnummer").fill(str(week.member))
+    page.get_by_role("button", name="Zoek").click()
+    page.wait_for_url("**/persons/42*")
+    visit.drawn()
+    assert page.locator("[data-figure] .scatterlayer .point").count() == 6 + 6 + 2
+    assert page.locator(".trips > li").count() == 6
+    visit.is_clean()
+
+
+def test_the_pages_fit_a_phone(visit: Visit, week: "Week") -> None:
+    visit.page.set_viewport_size({"width": PHONE_PX, "height": 740})
+    visit.sign_in(week.desk.token())
+    for target in ("/", "/persons", "/persons/42"):
+        visit.open(target)
+        wide = visit.page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= PHONE_PX, target
+    visit.is_clean()
