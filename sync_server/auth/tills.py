@@ -6,7 +6,8 @@ from sync_server.auth.signatures import SignedRequest, require_till
 
 def signing_till(request: AnyRequest, body: bytes) -> str:
     """The till that signed `request` with `body`. Raises `Refused` (401). Asks the database."""
-    path = request.scope.get("raw_path") or request.scope["path"].encode()
+    # Some servers put the query into the raw path, too; ASGI says they should not.
+    path = (request.scope.get("raw_path") or request.scope["path"].encode()).partition(b"?")[0]
     query = request.scope.get("query_string", b"")
     target = path + b"?" + query if query else path
     signed = SignedRequest(

@@ -1,7 +1,7 @@
 """The member index tills look cards up in: a file of `native.matcher`, built when members changed.
 
-The name of the file says its generation and the hash of its content, so that a half-written or
-older file can never be taken for the current one.
+The name of the file says of which state of the registry it is and the hash of its content, so that
+a half-written or older file can never be taken for the current one.
 """
 
 import fcntl
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlmodel import col
 
 from native.matcher import Scheme, build
 from sync_server.office import Office
-from sync_server.registry.generations import Part, generation
+from sync_server.registry.generations import Part, generation, part_version
 from sync_server.registry.schemes import canonical, load_schemes
 from sync_server.tables import Identifier
 
@@ -28,15 +28,14 @@ log = structlog.get_logger("feed")
 DIGEST_BYTES = 16
 READ_BYTES = 1024 * 1024
 ROWS_A_FETCH = 10_000
-GENERATION_MIN = 1
-_NAME = re.compile(r"members-(\d+)-([0-9a-f]{32})\.index")
+_NAME = re.compile(r"members-([0-9a-f-]+)-([0-9a-f]{32})\.index")
 
 
 class IndexFile(NamedTuple):
-    """A built index. `version` changes with the content."""
+    """A built index. `of` names the state of registry and schemes, `version` the content."""
 
     path: Path
-    generation: int
+    of: str
     version: str
 
 
@@ -46,50 +45,54 @@ def current_index(office: Office) -> IndexFile:
     While another thread or process builds it, the one before is given, if there is one: tills
     that ask often are not held up by an import.
     """
+    schemes = load_schemes(office.settings.data_dir)
     with office.database.read() as connection:
-        wanted = max(generation(connection, Part.MEMBERS), GENERATION_MIN)
+        wanted = _state(connection, schemes)
     directory = office.feed_dir
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    newest = _newest(directory)
-    if newest is not None and newest.generation >= wanted:
-        return newest
-    with _builder(directory, wait=newest is None) as mine:
-        if not mine and newest is not None:
+    built, newest = _find(directory, wanted)
+    if built is not None:
+        return built
+    with _builder(directory, wait=newest is None) as is_mine:
+        if not is_mine and newest is not None:
             return newest
-        built = _newest(directory)
-        if built is not None and built.generation >= wanted:
-            return built
-        return _build(office, directory)
+        built, newest = _find(directory, wanted)
+        return built or _build(office, schemes, directory, newest)
 
 
-def _build(office: Office, directory: Path) -> IndexFile:
+def _build(
+    office: Office, schemes: tuple[Scheme, ...], directory: Path, before: IndexFile | None
+) -> IndexFile:
     temporary = directory / f".members.{os.getpid()}.new"
     try:
         with office.database.read() as connection:
-            # Of one snapshot: what is read says which generation it is.
-            at = max(generation(connection, Part.MEMBERS), GENERATION_MIN)
+            # Read before the rows: rows of a later state only make the index newer than it says.
+            of = _state(connection, schemes)
+            at = generation(connection, Part.MEMBERS)
             found = connection.execution_options(yield_per=ROWS_A_FETCH).execute(
                 select(
                     col(Identifier.domain),
                     col(Identifier.sealed),
                     col(Identifier.token),
                     col(Identifier.member),
-                ).where(col(Identifier.generation) <= at)
+                )
             )
-            schemes = load_schemes(office.settings.data_dir)
             rows = ((row.domain, row.sealed, row.token, row.member) for row in found)
+            entries = _entries(rows, schemes, office)
             key = office.keys.identifier_key
-            build(temporary, schemes, _entries(rows, schemes, office), key=key, generation=at)
+            build(temporary, schemes, entries, key=key, generation=at + 1)
         temporary.chmod(0o600)
-        path = directory / f"members-{at}-{_digest(temporary)}.index"
+        built = IndexFile(temporary, of, _digest(temporary))
+        path = directory / f"members-{built.of}-{built.version}.index"
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    _remove_older(directory, at)
-    log.info("member index built", generation=at, bytes=path.stat().st_size)
-    built = _read_name(path)
-    assert built is not None
-    return built
+    # The one before stays for downloads that are under way.
+    for old in directory.iterdir():
+        if _read_name(old) and old != path and (before is None or old != before.path):
+            old.unlink(missing_ok=True)
+    log.info("member index built", of=of, bytes=path.stat().st_size)
+    return built._replace(path=path)
 
 
 def _entries(
@@ -111,22 +114,21 @@ def _entries(
         log.warning("identifiers left out of the index", count=left_out)
 
 
-def _newest(directory: Path) -> IndexFile | None:
+def _state(connection: Connection, schemes: tuple[Scheme, ...]) -> str:
+    shape = blake2b(repr(schemes).encode(), digest_size=4).hexdigest()
+    return f"{part_version(connection, Part.MEMBERS)}-{shape}"
+
+
+def _find(directory: Path, wanted: str) -> tuple[IndexFile | None, IndexFile | None]:
+    """The index of the state `wanted`, and the one built last."""
     files = [found for path in directory.iterdir() if (found := _read_name(path)) is not None]
-    return max(files, key=lambda file: file.generation, default=None)
+    built = next((file for file in files if file.of == wanted), None)
+    return built, max(files, key=lambda file: file.path.stat().st_mtime_ns, default=None)
 
 
 def _read_name(path: Path) -> IndexFile | None:
     found = _NAME.fullmatch(path.name)
-    return IndexFile(path, int(found[1]), found[2]) if found else None
-
-
-def _remove_older(directory: Path, at: int) -> None:
-    # The one before stays for downloads that are under way.
-    for path in directory.iterdir():
-        found = _read_name(path)
-        if found is not None and found.generation < at - 1:
-            path.unlink(missing_ok=True)
+    return IndexFile(path, found[1], found[2]) if found else None
 
 
 def _digest(path: Path) -> str:

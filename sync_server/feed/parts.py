@@ -7,11 +7,11 @@ from sqlalchemy import Connection, select
 from sqlmodel import col
 
 from sync_server.office import Office
-from sync_server.registry.generations import Part
+from sync_server.registry.generations import Part, part_version
 from sync_server.registry.offers import current_offers
 from sync_server.registry.products import all_products
 from sync_server.registry.tills import OFFICE_ISSUER
-from sync_server.tables import FeedPart, Till
+from sync_server.tables import Till
 from wire.feed import OfferList, ProductList, VoucherKey, encode_feed
 
 
@@ -32,7 +32,7 @@ class FeedParts:
     def products(self, office: Office) -> FeedContent:
         """The price list as `wire.feed.ProductList`."""
         with office.database.read() as connection:
-            version = _version(connection, Part.PRODUCTS)
+            version = part_version(connection, Part.PRODUCTS)
             return self._kept_or(Part.PRODUCTS, version) or self._keep(
                 Part.PRODUCTS, version, ProductList(version, all_products(connection))
             )
@@ -40,7 +40,7 @@ class FeedParts:
     def offers(self, office: Office) -> FeedContent:
         """Offers and voucher keys as `wire.feed.OfferList`."""
         with office.database.read() as connection:
-            version = _version(connection, Part.OFFERS)
+            version = part_version(connection, Part.OFFERS)
             return self._kept_or(Part.OFFERS, version) or self._keep(
                 Part.OFFERS,
                 version,
@@ -57,16 +57,6 @@ class FeedParts:
         with self._lock:
             self._kept[part] = fresh
         return fresh
-
-
-def _version(connection: Connection, part: Part) -> str:
-    # With the time: a database that was put back counts the same generations once more.
-    found = connection.execute(
-        select(col(FeedPart.generation), col(FeedPart.changed_at_ms)).where(
-            col(FeedPart.part) == part
-        )
-    ).one_or_none()
-    return "0" if found is None else f"{found.generation}-{found.changed_at_ms}"
 
 
 def _voucher_keys(connection: Connection, office: Office) -> tuple[VoucherKey, ...]:

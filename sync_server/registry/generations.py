@@ -37,3 +37,16 @@ def generation(connection: Connection, part: Part) -> int:
     """The generation of `part` as committed; 0 when it never changed."""
     found = connection.execute(select(col(FeedPart.generation)).where(col(FeedPart.part) == part))
     return found.scalar_one_or_none() or 0
+
+
+def part_version(connection: Connection, part: Part) -> str:
+    """Names the state of `part` as committed.
+
+    With the time: a database that was put back counts the same generations once more.
+    """
+    found = connection.execute(
+        select(col(FeedPart.generation), col(FeedPart.changed_at_ms)).where(
+            col(FeedPart.part) == part
+        )
+    ).one_or_none()
+    return "0" if found is None else f"{found.generation}-{found.changed_at_ms}"

@@ -1,5 +1,7 @@
 """The projector: what events become, in any order of arrival, and again from zero."""
 
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +21,7 @@ from sync_server.tables import (
     Redemption,
     Sale,
     SaleLine,
+    Table,
     Tender,
     Touchpoint,
     Voucher,
@@ -322,41 +325,60 @@ def test_a_till_that_moves_keeps_its_old_sales_in_the_old_store(
     assert desk.projection() == before
 
 
-EVENTS = st.sampled_from(["sale", "linked", "unknown", "issue", "print", "void", "redeem", "bad"])
-
-
-@settings(
-    max_examples=25,
+KINDS = ("sale", "linked", "unknown", "issue", "print", "void", "redeem", "bad")
+STORIES = st.lists(
+    st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(KINDS), st.booleans()), max_size=16
+)
+MEMBER_FROM = 10
+"""The step of a story at which the registry gets to know the card."""
+few = settings(
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(st.lists(st.tuples(st.sampled_from(["a", "b"]), EVENTS, st.booleans()), max_size=20))
+
+
+def journalled(desk: "Desk", sale: "MakeSale", till: "SimTill", what: str, number: int) -> None:
+    """The step `number` of a story at a till."""
+    serial = f"v{number % 3}"
+    link = Link("card", card_token(desk, CARD))
+    bodies: dict[str, Any] = {
+        "sale": sale(),
+        "linked": sale(link=Link("card", bytes(16), 3)),
+        "unknown": sale(link=link, refused=(RefusedVoucher("x", "expired"),)),
+        "issue": sale(issued=(voucher(serial),), link=link),
+        "print": VoucherOutcome(serial, VoucherState.PRINTED),
+        "void": VoucherOutcome(serial, VoucherState.VOID),
+        "redeem": sale(redeemed=(redemption(serial),)),
+    }
+    if what == "bad":
+        till.add_raw(b"\xc1")
+    else:
+        till.add(bodies[what], at_ms=1_000 + number)
+
+
+def wiped(desk: "Desk") -> dict[str, "SimTill"]:
+    """An office with nothing in it but two tills."""
+    with desk.office.database.write() as connection:
+        for table in reversed(Table.metadata.sorted_tables):
+            if table.name != "office":
+                connection.execute(table.delete())
+    return {name: desk.till(f"till-{name}") for name in ("a", "b")}
+
+
+@few
+@given(STORIES)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_from_zero_gives_the_same_as_bit_by_bit(
     desk: "Desk", sale: "MakeSale", story: list[tuple[str, str, bool]]
 ) -> None:
-    fresh(desk)
-    tills = {name: desk.till(f"till-{name}") for name in ("a", "b")}
-    link = Link("card", card_token(desk, CARD))
+    tills = wiped(desk)
     for number, (name, what, is_projected) in enumerate(story):
-        serial = f"v{number % 3}"
-        bodies: dict[str, Any] = {
-            "sale": sale(),
-            "linked": sale(link=Link("card", bytes(16), 3)),
-            "unknown": sale(link=link, refused=(RefusedVoucher("x", "expired"),)),
-            "issue": sale(issued=(voucher(serial),), link=link),
-            "print": VoucherOutcome(serial, VoucherState.PRINTED),
-            "void": VoucherOutcome(serial, VoucherState.VOID),
-            "redeem": sale(redeemed=(redemption(serial),)),
-        }
-        if what == "bad":
-            tills[name].add_raw(b"\xc1")
-        else:
-            tills[name].add(bodies[what], at_ms=1_000 + number)
+        journalled(desk, sale, tills[name], what, number)
         if is_projected:
             tills[name].send()
             desk.project()
-        if number == 10:
+        if number == MEMBER_FROM:
             add_member(desk, 9, CARD, enrolled_at_ms=5)
     for till in tills.values():
         till.send()
@@ -368,13 +390,27 @@ def test_from_zero_gives_the_same_as_bit_by_bit(
     assert desk.rows(Quarantine) == aside
 
 
-def fresh(desk: "Desk") -> None:
-    from sync_server.tables import Table
-
-    with desk.office.database.write() as connection:
-        for table in reversed(Table.metadata.sorted_tables):
-            if table.name != "office":
-                connection.execute(table.delete())
+@few
+@given(STORIES)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_till_that_was_away_changes_nothing_in_the_end(
+    desk: "Desk", sale: "MakeSale", story: list[tuple[str, str, bool]]
+) -> None:
+    found: list[dict[str, list[dict[str, Any]]]] = []
+    for late in (None, "a", "b"):
+        tills = wiped(desk)
+        for number, (name, what, is_projected) in enumerate(story):
+            journalled(desk, sale, tills[name], what, number)
+            if is_projected and name != late:
+                tills[name].send()
+                desk.project()
+            if number == MEMBER_FROM:
+                add_member(desk, 9, CARD, enrolled_at_ms=5)
+        for name in sorted(tills, key=lambda name: name == late):
+            tills[name].send()
+            desk.project()
+        found.append(desk.projection())
+    assert found[0] == found[1] == found[2]
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -392,9 +428,6 @@ def test_while_one_process_projects_another_leaves_it_alone(
 def test_the_thread_projects_what_it_is_woken_for_and_stops(
     desk: "Desk", till: "SimTill", sale: "MakeSale"
 ) -> None:
-    import threading
-    import time
-
     projector = Projector(desk.office)
     thread = threading.Thread(target=projector.run)
     thread.start()
