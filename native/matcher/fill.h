@@ -135,15 +135,19 @@ static void write_page(const page_filling *p, const fill_entry *entries, uint32_
         }
 }
 
-static inline int answers(const uint32_t *words, const place *p) {
-    const uint32_t *a = words + p->line_a % PAGE_LINES * LINE_WORDS;
-    const uint32_t *b = words + p->line_b % PAGE_LINES * LINE_WORDS;
-    int count = 0;
-    for (int i = 0; i < LINE_SLOTS; i++) {
-        count += (a[i] == p->remainder) & (a[LINE_SLOTS + i] != STORED_NOTHING);
-        count += (b[i] == p->remainder) & (b[LINE_SLOTS + i] != STORED_NOTHING);
+/* Whether exactly one slot answers to the key, with what it should store. Where several answer,
+ * `lines_find` gives them together: that is something else, or one of them has no bit of its own
+ * and then the count tells. */
+static inline int answers_alone(const uint32_t *a, const uint32_t *b, uint32_t remainder, uint32_t stored) {
+    uint32_t count = 0;
+    for (int i = 0; i < LINE_SLOTS; i++) count += (a[i] == remainder) + (b[i] == remainder);
+    if (UNLIKELY(remainder == 0)) {
+        /* empty slots look like remainder 0 */
+        count = 0;
+        for (int i = LINE_SLOTS; i < LINE_WORDS; i++)
+            count += (a[i - LINE_SLOTS] == 0 && a[i]) + (b[i - LINE_SLOTS] == 0 && b[i]);
     }
-    return count;
+    return count == 1 && lines_find(a, b, remainder) == stored;
 }
 
 /* Settles the fate of all entries that share entry `i`'s remainder: doubles of one key leave one,
@@ -183,8 +187,10 @@ static int fill_page_proved(const fill_entry *entries, uint32_t n, uint32_t page
         write_page(&p, entries, words, f->overflow + 2 * (size_t)page, confirm);
         for (uint32_t i = 0; i < n; i++) {
             if (p.fate[i] == TO_DROP) continue;
-            const place at = place_of(entries[i].hash, f->pages);
-            if (answers(words, &at) == (p.fate[i] == UNPLACED)) continue;
+            const uint32_t remainder = (uint32_t)entries[i].hash;
+            const uint32_t *a = words + p.first[i] * LINE_WORDS, *b = words + p.second[i] * LINE_WORDS;
+            if (p.fate[i] == UNPLACED ? answers_alone(a, b, remainder, entries[i].stored)
+                                      : !lines_find(a, b, remainder)) continue;
             if (settle_remainder(entries, n, i, p.fate, &f->doubles) != FILLED) return FILL_CONTRADICTION;
             settled = 0;
             break;
