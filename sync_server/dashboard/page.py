@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from sync_server.dashboard.figures import place_name
+from sync_server.dashboard.paint import place_name
 from sync_server.dashboard.wording import Wording
 from sync_server.journeys.model import Kpi, Model, Phase, Role
 from sync_server.journeys.summary import Figures, Spread, Summary

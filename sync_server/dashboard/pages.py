@@ -15,6 +15,7 @@ from sync_server.dashboard import figures, page, person_page
 from sync_server.dashboard.api import PERSON_MAX, PersonNumber, models_of
 from sync_server.dashboard.assets import asset_url, style_hashes
 from sync_server.dashboard.choice import Chosen, chosen_by_default, presets
+from sync_server.dashboard.timeline import timeline
 from sync_server.dashboard.wording import LANGUAGES, Wording, choose_language, wording
 from sync_server.errors import DatabaseError, OfficeError, Refused
 from sync_server.journeys import service
@@ -162,7 +163,7 @@ def get_person_page(
         journey=found,
         scope=f"{words.label(of.label)} · {words('trade_' + found.trade)}",
         figures=person_page.person_figures(found, words),
-        timeline=figures.timeline(of, found, words),
+        timeline=timeline(of, found, words),
         timeline_about=words("timeline_about", as_of=words.day(found.as_of - ONE_DAY)),
         trips=person_page.trip_rows(of, found, words),
         data_url=f"/v1/persons/{person}/journey?{query}",

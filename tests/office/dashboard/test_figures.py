@@ -7,8 +7,9 @@ from typing import Any
 import plotly.graph_objects
 import pytest
 
-from sync_server.dashboard import figures
+from sync_server.dashboard import figures, timeline
 from sync_server.dashboard.assets import asset, style_hashes
+from sync_server.dashboard.paint import Figure
 from sync_server.dashboard.wording import wording
 from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import load_models
@@ -26,7 +27,7 @@ def tallied(**tally: Any) -> Figures:
     return figures_of(MODEL, JourneyTally(**tally), SalesTally(), VoucherTally())
 
 
-def valid(figure: figures.Figure) -> figures.Figure:
+def valid(figure: Figure) -> Figure:
     """The figure, after Plotly's own checks of every name and value in it."""
     plotly.graph_objects.Figure(figure)
     return figure
@@ -137,7 +138,7 @@ def test_the_timeline_shows_every_touchpoint_and_joins_those_of_a_trip() -> None
         trip(1, told("web_visit", "orientation", 8), told("purchase", "purchase", 9)),
         trip(2, told("purchase", "loyalty", 10, amount_cents=500), caused_by=1),
     )
-    figure = valid(figures.timeline(MODEL, of, WORDS))
+    figure = valid(timeline.timeline(MODEL, of, WORDS))
     lines = [trace for trace in figure["data"] if trace["mode"] == "lines"]
     marks = [trace for trace in figure["data"] if trace["mode"] == "markers"]
     assert lines[0]["y"] == [0, 2, None, 4, None]
@@ -149,22 +150,22 @@ def test_the_timeline_shows_every_touchpoint_and_joins_those_of_a_trip() -> None
 
 
 def test_the_timeline_has_a_row_for_what_the_model_does_not_know() -> None:
-    figure = valid(figures.timeline(MODEL, journey(trip(1, told("wave", None, 8))), WORDS))
+    figure = valid(timeline.timeline(MODEL, journey(trip(1, told("wave", None, 8))), WORDS))
     assert figure["layout"]["yaxis"]["ticktext"][-1] == "Unmapped"
 
 
 def test_a_name_from_outside_is_no_markup_in_a_picture() -> None:
     of = journey(trip(1, told("purchase", "purchase", 9)))
-    (marks,) = [t for t in figures.timeline(MODEL, of, WORDS)["data"] if t["mode"] == "markers"]
+    (marks,) = [t for t in timeline.timeline(MODEL, of, WORDS)["data"] if t["mode"] == "markers"]
     assert "North &lt;b&gt;&amp; co" in marks["text"][0]
 
 
 @pytest.mark.parametrize("amount", [None, -500, 0, 10**12])
 def test_a_purchase_of_any_amount_has_a_mark_of_a_sane_size(amount: int | None) -> None:
     of = journey(trip(1, told("purchase", "purchase", 9, amount_cents=amount)))
-    figure = valid(figures.timeline(MODEL, of, WORDS))
+    figure = valid(timeline.timeline(MODEL, of, WORDS))
     (marks,) = [trace for trace in figure["data"] if trace["mode"] == "markers"]
-    assert figures.MARK_PX <= marks["marker"]["size"][0] <= figures.PURCHASE_PX_MAX
+    assert timeline.MARK_PX <= marks["marker"]["size"][0] <= timeline.PURCHASE_PX_MAX
 
 
 def test_plotlys_script_is_that_of_the_installed_package() -> None:
