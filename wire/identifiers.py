@@ -12,8 +12,8 @@ IDENTIFIER_KEY_BYTES = 32
 
 def gs1_check_digit(digits: str) -> str:
     """The check digit that belongs after `digits` (GS1 General Specifications, section 7.9)."""
-    total = sum(int(d) * (3 if i % 2 == 0 else 1) for i, d in enumerate(reversed(digits)))
-    return str(-total % 10)
+    thrice, once = digits[-1::-2], digits[-2::-2]  # weights 3, 1, 3, … from the right
+    return str(-(3 * sum(map(int, thrice)) + sum(map(int, once))) % 10)
 
 
 def luhn_check_digit(digits: str) -> str:
