@@ -10,8 +10,8 @@ from native.matcher.schemes import MEMBER_MAX, Candidate, Scheme
 COMPILED = ("native.matcher.fill", "native.matcher.mapped", "native.matcher.lookup")
 
 try:
-    from native.matcher.build import BuildReport, NumberColumn, build
     from native.matcher.lookup import MISSING, MemberIndex
+    from native.matcher.writer import BuildReport, NumberColumn, build
 except ModuleNotFoundError as error:
     if error.name not in COMPILED:
         raise

@@ -43,7 +43,7 @@ def one_error(text: str, alphabet: str = "0123456789") -> set[str]:
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_every_number_one_or_two_errors_away_is_found_and_no_other(
