@@ -35,6 +35,9 @@ EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
 
+Say = Callable[[str], None]
+
+
 class Missing(NamedTuple):
     """Something the machine lacks, and the packages that bring it, by kind of system."""
 
@@ -94,31 +97,49 @@ def advice(missing: Sequence[Missing]) -> str:
     )
 
 
-def inputs_digest(root: Path, interpreter: Path) -> str:
-    """A hash over all that decides what is installed: the project file, native sources, Python."""
-    digest = hashlib.sha256()
+class Inputs(NamedTuple):
+    """Hashes over all that decides what is installed: what is required, and what is compiled."""
+
+    required: str
+    compiled: str
+
+
+def inputs_of(root: Path, interpreter: Path) -> Inputs:
+    """The inputs as they are in the tree now, for an environment of that Python."""
+    required = hashlib.sha256(f"{interpreter}\0{EXTRAS}\0".encode())
+    required.update((root / "pyproject.toml").read_bytes())
+    compiled = hashlib.sha256()
     native = sorted(
         path for pattern in ("*.pyx", "*.pxd", "*.h") for path in (root / "native").rglob(pattern)
     )
-    for path in [root / "pyproject.toml", *native]:
-        digest.update(f"{path.relative_to(root)}\0".encode())
-        digest.update(path.read_bytes())
-    digest.update(f"{interpreter}\0{EXTRAS}".encode())
-    return digest.hexdigest()
+    for path in native:
+        compiled.update(f"{path.relative_to(root)}\0".encode())
+        compiled.update(path.read_bytes())
+    return Inputs(required.hexdigest(), compiled.hexdigest())
+
+
+def installed_inputs(root: Path) -> Inputs | None:
+    """The inputs that `.venv` was completed with; None when it is not there or not complete."""
+    try:
+        found = (root / ".venv" / STATE).read_text().split()
+    except OSError:
+        return None
+    whole = len(found) == len(Inputs._fields) and (root / ".venv/bin/python").exists()
+    return Inputs(*found) if whole else None
 
 
 def is_ready(root: Path) -> bool:
     """Whether `.venv` is complete and made from what is in the tree now."""
-    python = root / ".venv/bin/python"
-    try:
-        state = (root / ".venv" / STATE).read_text().strip()
-    except OSError:
-        return False
-    return python.exists() and state == inputs_digest(root, python.resolve())
+    installed = installed_inputs(root)
+    return installed is not None and installed == inputs_of(root, _python(root).resolve())
+
+
+def _python(root: Path) -> Path:
+    return root / ".venv/bin/python"
 
 
 @contextlib.contextmanager
-def only_one(root: Path, say: Callable[[str], None]) -> Generator[None, None, None]:
+def only_one(root: Path, say: Say) -> Generator[None, None, None]:
     """Holds the project's set-up lock (flock on the directory itself, so nothing is left)."""
     handle = os.open(root, os.O_RDONLY)
     try:
@@ -224,11 +245,14 @@ def clear(place: Path) -> None:
             entry.unlink()
 
 
-def install(root: Path, tools: Tools, say: Callable[[str], None]) -> None:
-    """Installs the project (editable, compiled modules built in place) and all it needs."""
+def install(root: Path, tools: Tools, with_requirements: bool, say: Say) -> None:
+    """Installs the project (editable, compiled modules built in place) and what it requires."""
     place = root / ".venv"
-    say("installing what pyproject.toml names (some 300 MB the first time; a minute or two)")
-    python = str(place / "bin/python")
+    if with_requirements:
+        say("installing what pyproject.toml names (1.3 GB on disk; the first time takes minutes)")
+    else:
+        say("compiling")
+    python = str(_python(root))
     pip = [*tools.pip, "--python", python] if tools.pip else [python, "-m", "pip"]
     log = place / "install.log"
     command = [
@@ -236,6 +260,7 @@ def install(root: Path, tools: Tools, say: Callable[[str], None]) -> None:
         "--disable-pip-version-check",
         "--no-input",
         "install",
+        *(() if with_requirements else ("--no-deps",)),
         "--editable",
         f".[{EXTRAS}]",
     ]
@@ -254,12 +279,12 @@ def install(root: Path, tools: Tools, say: Callable[[str], None]) -> None:
         )
 
 
-Install = Callable[[Path, Tools, Callable[[str], None]], None]
+Install = Callable[[Path, Tools, bool, Say], None]
 
 
 def prepare(
     root: Path,
-    say: Callable[[str], None],
+    say: Say,
     tools_of_machine: Callable[[], Tools] = find_tools,
     install_into: Install = install,
 ) -> bool:
@@ -272,27 +297,37 @@ def prepare(
         tools = tools_of_machine()
         place = root / ".venv"
         state = place / STATE
-        python = place / "bin/python"
-        whole = state.exists() and state.read_text() != INCOMPLETE and python.exists()
-        whole = whole and (tools.pip is not None or (place / "bin/pip").exists())
-        say(
-            "the project changed: bringing .venv up to date"
-            if whole
-            else f"making .venv with Python {platform.python_version()} and {tools.compiler}"
-        )
-        if not whole:
+        installed = installed_inputs(root)
+        if tools.pip is None and not (place / "bin/pip").exists():
+            installed = None
+        if installed is None:
+            say(f"making .venv with Python {platform.python_version()} and {tools.compiler}")
             clear(place)
             place.mkdir(exist_ok=True)
-        state.write_text(INCOMPLETE)
-        if not whole:
+            state.write_text(INCOMPLETE)
             import venv  # here, because find_tools says what to do when it is missing
 
             venv.EnvBuilder(symlinks=True, with_pip=tools.pip is None).create(place)
-        install_into(root, tools, say)
-        fresh = place / f"{STATE}.new"
-        fresh.write_text(inputs_digest(root, python.resolve()) + "\n")
-        fresh.replace(state)
+        else:
+            say("the project changed: bringing .venv up to date")
+            state.write_text(INCOMPLETE)
+        inputs = inputs_of(root, _python(root).resolve())
+        changed = installed is None or installed.required != inputs.required
+        try:
+            install_into(root, tools, changed, say)
+        except SetupError:
+            # pip puts back what it replaced when it fails, so what was there is whole.
+            if installed is not None:
+                _record(place, installed)
+            raise
+        _record(place, inputs)
     return True
+
+
+def _record(place: Path, inputs: Inputs) -> None:
+    fresh = place / f"{STATE}.new"
+    fresh.write_text("\n".join(inputs) + "\n")
+    fresh.replace(place / STATE)
 
 
 def main() -> int:

@@ -2,7 +2,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ def project(tmp_path: Path) -> Path:
 def quietly(_line: str) -> None: ...
 
 
-def nothing(_root: Path, _tools: Tools, _say: Callable[[str], None]) -> None: ...
+def nothing(_root: Path, _tools: Tools, _required: bool, _say: environment.Say) -> None: ...
 
 
 def prepare(root: Path, install: environment.Install = nothing) -> bool:
@@ -46,8 +45,25 @@ def test_a_change_of_what_is_installed_brings_it_up_to_date(project: Path, chang
     assert (project / ".venv/kept").exists()
 
 
+@pytest.mark.parametrize(
+    ("changed", "required"), [("pyproject.toml", True), ("native/m.pyx", False)]
+)
+def test_requirements_are_looked_at_only_when_they_changed(
+    project: Path, changed: str, required: bool
+) -> None:
+    asked: list[bool] = []
+
+    def noted(_root: Path, _tools: Tools, with_required: bool, _say: environment.Say) -> None:
+        asked.append(with_required)
+
+    prepare(project, noted)
+    (project / changed).write_text("y = 2\n")
+    prepare(project, noted)
+    assert asked == [True, required]
+
+
 def test_an_interrupted_set_up_starts_afresh(project: Path) -> None:
-    def interrupted(root: Path, _tools: Tools, _say: Callable[[str], None]) -> None:
+    def interrupted(root: Path, _tools: Tools, _required: bool, _say: environment.Say) -> None:
         (root / ".venv/half").touch()
         raise KeyboardInterrupt
 
@@ -58,16 +74,24 @@ def test_an_interrupted_set_up_starts_afresh(project: Path) -> None:
     assert not (project / ".venv/half").exists()
 
 
-def test_an_interrupted_update_is_not_trusted_either(project: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "kept"), [(SetupError("no network", "connect"), True), (KeyboardInterrupt(), False)]
+)
+def test_an_update_that_failed_keeps_what_was_there_and_one_cut_short_does_not(
+    project: Path, error: BaseException, kept: bool
+) -> None:
     prepare(project)
+    (project / ".venv/mark").touch()
     (project / "pyproject.toml").write_text("z = 3\n")
 
-    def fails(_root: Path, _tools: Tools, _say: Callable[[str], None]) -> None:
-        raise SetupError("no network", "connect")
+    def fails(_root: Path, _tools: Tools, _required: bool, _say: environment.Say) -> None:
+        raise error
 
-    with pytest.raises(SetupError):
+    with pytest.raises(type(error)):
         prepare(project, fails)
     assert not environment.is_ready(project)
+    assert prepare(project)
+    assert (project / ".venv/mark").exists() == kept
 
 
 def test_an_environment_of_somebody_else_is_left_alone(project: Path) -> None:
@@ -94,7 +118,7 @@ def test_two_at_once_install_once(project: Path) -> None:
     installed: list[str] = []
     began, go_on = threading.Event(), threading.Event()
 
-    def slowly(_root: Path, _tools: Tools, _say: Callable[[str], None]) -> None:
+    def slowly(_root: Path, _tools: Tools, _required: bool, _say: environment.Say) -> None:
         installed.append(threading.current_thread().name)
         began.set()
         assert go_on.wait(20)
