@@ -212,6 +212,7 @@ def _report(
         f"  events synced    {result.events_synced:>10,}",
         f"  trips            {result.trips:>10,}",
         f"  receipts         {receipts:>10,}   in {demo.out}/till-*/receipts",
+        f"  page                          {demo.out}/page.html",
     ]
     if rung_up_again:
         lines.append(f"  rung up again    {rung_up_again:>10,}   after the till misread something")
@@ -249,6 +250,7 @@ def _leave(demo: Demo, shop: Shop, result: Result, should: Figures, elapsed_s: f
     }
     for path in filter(None, [demo.out / "demo.json", demo.json_file]):
         path.write_text(json.dumps(figures, indent=2) + "\n")
+    shop.office.save_page(demo.days, demo.out / "page.html")
     (demo.out / "summary.json").write_text(json.dumps(result.summary, indent=2) + "\n")
 
 

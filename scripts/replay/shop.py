@@ -12,13 +12,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from scripts.replay.data import Coupon
+from scripts.replay.data import Coupon, Days
 from scripts.replay.processes import (
     POLL_S,
     ReplayError,
@@ -41,6 +41,8 @@ LEARN_S_MAX = 60.0
 REQUEST_S_MAX = 30.0
 CODE = re.compile(r"(?:[2-9A-Z]{5}-){3}[2-9A-Z]{5}")
 TOKEN = re.compile(r"kr_[A-Za-z0-9_-]{43}")
+STYLESHEET = re.compile(r'<link rel="stylesheet" href="(/static/[^"]+)">')
+SCRIPT = re.compile(r'<script (?:defer )?src="(/static/[^"]+)"(?: defer)?></script>')
 SOCKET_CHARS_MAX = 107
 """What the address of a Unix socket may have (sockaddr_un, less its closing zero)."""
 USER = "demo"
@@ -89,6 +91,22 @@ class Office:
 
     def ask(self, path: str) -> Any:
         """An answer of its API, as a user of head office."""
+        return json.loads(self.fetch(path))
+
+    def save_page(self, days: Days, path: Path) -> None:
+        """Saves the summary page as one file that needs no office: styles and scripts in it."""
+        last = days.end - timedelta(days=1)
+        page = self.fetch(f"/?first={days.first}&last={last}").decode()
+        page = STYLESHEET.sub(lambda link: f"<style>{self._asset(link[1])}</style>", page)
+        page = SCRIPT.sub(lambda link: f"<script>{self._asset(link[1])}</script>", page)
+        path.write_text(page, encoding="utf-8")
+
+    def _asset(self, path: str) -> str:
+        # Inside an element only its own end tag would end it.
+        return self.fetch(path).decode().replace("</script", "<\\/script").replace("</style", "")
+
+    def fetch(self, path: str) -> bytes:
+        """What it answers to a user of head office."""
         if self._token is None:
             raise RuntimeError("add_user comes first")
         request = urllib.request.Request(
@@ -96,7 +114,7 @@ class Office:
         )
         try:
             with urllib.request.urlopen(request, timeout=REQUEST_S_MAX) as answer:
-                return json.load(answer)
+                return answer.read()
         except urllib.error.HTTPError as error:
             raise ReplayError(
                 f"The office answered {path} with {error.code}: {error.read()[:500]!r}",
