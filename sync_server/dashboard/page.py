@@ -103,22 +103,22 @@ def lead(summary: Summary, words: Wording) -> str:
 
 
 def funnel_rows(summary: Summary, words: Wording) -> list[Row]:
-    """The funnel as a table: reached, of all trips, the period before, left, times."""
+    """The funnel as a table: reached, of all trips, left, times, reached before."""
     now, before = summary.current, summary.previous
     rows: list[Row] = []
     for index, phase in enumerate(now.phases):
         cells = [
             words.number(phase.reached),
             words.share(phase.reached, now.totals.trips),
-            words.number(before.phases[index].reached) if before else "–",
             words.number(phase.dropped_off),
             _time(phase.minutes, "median", words),
             _time(phase.minutes, "p90", words),
+            words.number(before.phases[index].reached) if before else "–",
         ]
         rows.append(Row(words.label(phase.label), tuple(cells)))
     if now.dropped_off_unmapped:
         left = words.number(now.dropped_off_unmapped)
-        rows.append(Row(words("place_unmapped"), ("–", "–", "–", left, "–", "–")))
+        rows.append(Row(words("place_unmapped"), ("–", "–", left, "–", "–", "–")))
     return rows
 
 

@@ -185,12 +185,15 @@ def _shown(
     }
     compared = words("not_compared")
     if summary.previous is not None:
-        compared = words("compared", **_span(days[0] - length, days[1] - length, words))
+        key = "compared" if length > ONE_DAY else "compared_day"
+        compared = words(key, **_span(days[0] - length, days[1] - length, words))
     return {
         "summary": summary,
         "scope": " · ".join(
             (
-                words("scope_days", **_span(*days, words)),
+                words("scope_days", **_span(*days, words))
+                if length > ONE_DAY
+                else words.day(days[0]),
                 store_name or words("all_stores"),
                 words.label(model.label),
             )

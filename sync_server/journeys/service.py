@@ -86,7 +86,8 @@ def summary(
                 "See the stores with: klantreis-office store list",
             )
         recorded = columns.read_recorded_days(connection, stores, now_ms)
-        window = _window(recorded, first, end, store, as_of)
+        days_known = _or_today(recorded, stores, now_ms)
+        window = _window(days_known, first, end, store, as_of)
         length = window.end_day - window.first_day
         before = Window(
             first_day=window.first_day - length,
@@ -96,7 +97,7 @@ def summary(
         )
         placement = model.for_trade(trade)
         recording = Recording(
-            began_day=recorded[0] if recorded else window.first_day,
+            began_day=days_known[0],
             enrolled_days=columns.read_enrolled_days(connection, stores),
         )
         touchpoints = columns.read_touchpoints(connection, stores, window.now_day)
@@ -138,10 +139,11 @@ def journey(
             )
         stores = columns.read_stores(connection)
         recorded = columns.read_recorded_days(connection, stores, now_ms)
-        now_day = _now_day(recorded, as_of)
+        days_known = _or_today(recorded, stores, now_ms)
+        now_day = day_of(as_of) if as_of else days_known[1] + 1
         touchpoints = columns.read_touchpoints(connection, stores, now_day, person)
         recording = Recording(
-            began_day=recorded[0] if recorded else now_day,
+            began_day=days_known[0],
             enrolled_days=columns.read_enrolled_days(connection, stores, person),
         )
     found = list(journeys(touchpoints, model.for_trade(trade), now_day, recording))
@@ -173,36 +175,37 @@ def _figures(
 
 
 def _window(
-    recorded: tuple[int, int] | None,
+    recorded: tuple[int, int],
     first: date | None,
     end: date | None,
     store: str | None,
     as_of: date | None,
 ) -> Window:
-    end_day = day_of(end) if end else _now_day(recorded, None)
+    end_day = day_of(end) if end else recorded[1] + 1
     if first is not None:
         first_day = day_of(first)
     else:
-        began_day = recorded[0] if recorded else 0
-        first_day = max(min(began_day, end_day - 1), end_day - PERIOD_DAYS_MAX)
+        first_day = max(min(recorded[0], end_day - 1), end_day - PERIOD_DAYS_MAX)
     if first_day < 0 or not 0 < end_day - first_day <= PERIOD_DAYS_MAX:
         raise PeriodError(
             "period",
             f"The period from {date_of(first_day)} to {date_of(end_day)} is none: it must have "
             f"1 to {PERIOD_DAYS_MAX} days, and its end is the day after the last.",
-            "Give a --to that is later than --from.",
+            "Let `to` be later than `from`.",
         )
     now_day = day_of(as_of) if as_of else end_day
     if now_day < end_day:
         raise PeriodError(
             "as_of",
             f"As of {date_of(now_day)} the period up to {date_of(end_day)} was not over.",
-            "Leave --as-of out, or give the end of the period or a later day.",
+            "Leave `as_of` out, or give the end of the period or a later day.",
         )
     return Window(first_day=first_day, end_day=end_day, now_day=now_day, store=store)
 
 
-def _now_day(recorded: tuple[int, int] | None, as_of: date | None) -> int:
-    if as_of is not None:
-        return day_of(as_of)
-    return recorded[1] + 1 if recorded else 1
+def _or_today(
+    recorded: tuple[int, int] | None, stores: columns.Stores, now_ms: int
+) -> tuple[int, int]:
+    """The days recorded; today for an office without a sale."""
+    today = stores.day_counter(None)(now_ms)
+    return recorded or (today, today)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sync_server.dashboard
@@ -77,6 +77,7 @@ def test_the_language_is_the_one_asked_for_or_preferred(
     assert choose_language(asked, accepted) == language
 
 
+@settings(deadline=None)
 @given(asked=st.text(), accepted=st.text())
 def test_any_header_gives_a_language_we_have(asked: str, accepted: str) -> None:
     assert choose_language(asked, accepted) in LANGUAGES

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_server.journeys.days import day_begins_ms, day_counter, local_time
@@ -32,12 +32,14 @@ def test_an_instant_falls_on_the_day_of_its_zone(at: str, zone: str, day: str) -
     assert date_of(day_counter(ZoneInfo(zone))(ms(at))).isoformat() == day
 
 
+@settings(deadline=None)
 @given(at_ms=st.integers(0, 4_102_444_800_000), zone=st.sampled_from(ZONES))
 def test_the_day_is_that_of_the_time_zone_database(at_ms: int, zone: str) -> None:
     there = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(ZoneInfo(zone))
     assert date_of(day_counter(ZoneInfo(zone))(at_ms)) == there.date()
 
 
+@settings(deadline=None)
 @given(day=st.integers(5_000, 40_000), zone=st.sampled_from(ZONES))
 def test_a_day_begins_where_the_one_before_ends(day: int, zone: str) -> None:
     # 30 December 2011 did not happen in Apia: its first instant is that of the 31st.

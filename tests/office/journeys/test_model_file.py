@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_server.journeys.model import History, Trade
@@ -123,6 +123,7 @@ def test_a_file_that_is_no_toml_is_refused_with_the_reason(data: bytes, reason: 
         parse_model(data, "shop.toml")
 
 
+@settings(max_examples=60, deadline=None)
 @given(cut=st.integers(0, len(SHIPPED_TEXT)), put=st.text(max_size=20))
 def test_a_mangled_file_is_refused_or_read_but_never_crashes(cut: int, put: str) -> None:
     mangled = (SHIPPED_TEXT[:cut] + put + SHIPPED_TEXT[cut + len(put) :]).encode()

@@ -271,7 +271,9 @@ def test_the_trade_decides_what_loyalty_is(shop: "Shop") -> None:
     assert reached(Trade.DURABLE_GOODS) == [0, 0, 0, 0, 1]
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(random=st.randoms(use_true_random=False), cuts=st.lists(st.integers(0, 26), max_size=3))
 def test_any_order_of_arrival_and_any_batching_give_the_same_summary(
     shop: "Shop", random: Random, cuts: list[int]

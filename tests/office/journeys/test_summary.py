@@ -3,7 +3,7 @@
 import statistics
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_server.journeys.model_file import load_models
@@ -18,11 +18,13 @@ def counted(values: list[int]) -> dict[int, int]:
     return {value: values.count(value) for value in values}
 
 
+@settings(deadline=None)
 @given(values=st.lists(st.integers(0, 1_000), min_size=1))
 def test_the_median_is_a_value_with_half_on_either_side(values: list[int]) -> None:
     assert quantile(counted(values), 0.5) == statistics.median_low(values)
 
 
+@settings(deadline=None)
 @given(values=st.lists(st.integers(0, 100), min_size=1), share=st.floats(0.01, 1))
 def test_a_quantile_is_the_smallest_value_that_the_share_does_not_exceed(
     values: list[int], share: float

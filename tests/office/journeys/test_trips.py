@@ -20,7 +20,7 @@ DAYS = 200
 NOW = FIRST_DAY + DAYS
 RECORDING = Recording(FIRST_DAY, {2: FIRST_DAY + 3})
 WINDOW = Window(FIRST_DAY + 50, FIRST_DAY + 150, NOW)
-few = settings(max_examples=50)
+few = settings(max_examples=40, deadline=None)
 RECEIPTS = ("A", "B", "C", "D", None)
 
 
