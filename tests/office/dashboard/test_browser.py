@@ -103,7 +103,7 @@ def _wait(base: str, process: "subprocess.Popen[bytes]") -> None:
 
 
 @pytest.fixture
-def visit(server: str, chromium: str) -> Iterator[Visit]:
+def visit(chromium: str, server: str) -> Iterator[Visit]:
     """A tab of Chromium that notes every request and every complaint."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
