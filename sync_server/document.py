@@ -13,11 +13,24 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from sync_server.auth.guards import COOKIE
+from sync_server.feed.routes import INDEX_CONTENT_TYPE
 from sync_server.ingest.routes import EVENTS_PATH
-from wire.batches import BATCH_CONTENT_TYPE
+from wire.batches import BATCH_CONTENT_TYPE, Ack, Refusal
+from wire.enrolment import Enrolment, EnrolmentRequest
+from wire.feed import FEED_CONTENT_TYPE
 from wire.readable import ReadableBatch, ReadableEvent
 
 SCHEMAS = "#/components/schemas/"
+_WIRE: tuple[type[msgspec.Struct], ...] = (
+    Ack,
+    Refusal,
+    Enrolment,
+    EnrolmentRequest,
+    ReadableBatch,
+    ReadableEvent,
+)
+"""Described by msgspec: Litestar takes the bounds of bytes for those of their base64."""
+_BYTES = {"type": "string", "format": "binary"}
 
 
 class Document(JsonRenderPlugin):
@@ -52,18 +65,24 @@ def openapi_config() -> OpenAPIConfig:
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
     """The document with what Litestar could not know; may be given its own result."""
-    (batch, event), found = msgspec.json.schema_components(
-        (ReadableBatch, ReadableEvent), ref_template=SCHEMAS + "{name}"
-    )
-    found["ReadableBatch"]["properties"]["events"]["items"] = event
+    refs, found = msgspec.json.schema_components(_WIRE, ref_template=SCHEMAS + "{name}")
+    found["ReadableBatch"]["properties"]["events"]["items"] = refs[_WIRE.index(ReadableEvent)]
     document["components"]["schemas"].update(found)
     document["paths"][EVENTS_PATH]["post"]["requestBody"] = {
         "required": True,
         "content": {
-            "application/json": {"schema": batch},
-            BATCH_CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {"schema": refs[_WIRE.index(ReadableBatch)]},
+            BATCH_CONTENT_TYPE: {"schema": _BYTES},
         },
     }
+    for path, status, content_type in (
+        ("members", "200", INDEX_CONTENT_TYPE),
+        ("members", "206", INDEX_CONTENT_TYPE),
+        ("products", "200", FEED_CONTENT_TYPE),
+        ("offers", "200", FEED_CONTENT_TYPE),
+    ):
+        answer = document["paths"][f"/v1/feed/{path}"]["get"]["responses"][status]
+        answer["content"] = {content_type: {"schema": _BYTES}}
     return document
 
 

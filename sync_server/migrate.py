@@ -17,6 +17,12 @@ def migrate(database: Database) -> tuple[str | None, str]:
     with database.write() as connection:
         lock_exclusive(connection, Lock.MIGRATION)
         before = version(connection)
+        if before is not None and before not in _versions():
+            raise DatabaseError(
+                "database_version",
+                f"The database is at version {before}, which this program does not know.",
+                "A later program made it; run that one, or put back the backup from before.",
+            )
         command.upgrade(_config(connection), "head")
         return before, version(connection) or ""
 
@@ -41,6 +47,12 @@ def version(connection: Connection) -> str | None:
 def newest_version() -> str:
     """The version this program's tables are."""
     return ScriptDirectory.from_config(_config(None)).get_current_head() or ""
+
+
+def _versions() -> set[str]:
+    return {
+        script.revision for script in ScriptDirectory.from_config(_config(None)).walk_revisions()
+    }
 
 
 def _config(connection: Connection | None) -> Config:

@@ -52,10 +52,30 @@ class Clock:
     """The office's clock, set by hand."""
 
     def __init__(self) -> None:
-        self.ms = NOW_MS
+        self._ms = NOW_MS
+
+    @property
+    def ms(self) -> int:
+        return self._ms
+
+    @ms.setter
+    def ms(self, ms: int) -> None:
+        self._ms = ms
 
     def __call__(self) -> int:
         return self.ms
+
+
+class SystemClock(Clock):
+    """The machine's clock, for offices that run as processes."""
+
+    @property
+    def ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    @ms.setter
+    def ms(self, ms: int) -> None:
+        raise NotImplementedError
 
 
 class PostgreSQL:
@@ -204,6 +224,15 @@ class SimTill:
         answer = self.post(encode_batch(self.batch() if batch is None else batch))
         kind = Ack if answer.status_code == 200 else Refusal
         return msgspec.json.decode(answer.content, type=kind)
+
+
+def enrol(http: httpx.Client, code: str, clock: Clock) -> SimTill:
+    """A machine that became a till by `code`."""
+    key = Ed25519PrivateKey.generate()
+    body = {"code": code, "public_key": key.public_key().public_bytes_raw()}
+    answer = http.post("/v1/enrol", content=msgspec.json.encode(body))
+    assert answer.status_code == 200, answer.text
+    return SimTill(http, clock, msgspec.json.decode(answer.content, type=Enrolment), key)
 
 
 class Desk:
@@ -356,6 +385,15 @@ def desk(office: Office, clock: Clock, http: httpx.Client) -> Desk:
 def till(desk: Desk) -> SimTill:
     """An enrolled till."""
     return desk.till()
+
+
+EnrolAt = Callable[[httpx.Client, str], SimTill]
+
+
+@pytest.fixture(scope="session")
+def enrol_at() -> EnrolAt:
+    """Enrols a till by code at a served office, whose clock is that of the machine."""
+    return lambda http, code: enrol(http, code, SystemClock())
 
 
 MakeSale = Callable[..., Body]

@@ -1,0 +1,258 @@
+"""`klantreis-office serve` as a process: real granian, real HTTP, real signals."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from sqlalchemy import select
+from sqlalchemy.engine import URL
+from sqlmodel import col
+
+from sync_server.auth.users import Role, add_user
+from sync_server.database import Database
+from sync_server.errors import SettingsError
+from sync_server.migrate import migrate
+from sync_server.office import open_office
+from sync_server.registry.stores import add_store
+from sync_server.registry.tills import add_till
+from sync_server.server import Listen, require_free
+from sync_server.settings import read_settings
+from sync_server.tables import Sale
+from wire.batches import BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, Ack
+
+if TYPE_CHECKING:
+    from tests.office.conftest import EnrolAt, MakeSale, PostgreSQL
+
+WAIT_S_MAX = 30.0
+POLL_S = 0.05
+ROOT = Path(__file__).parents[2]
+
+
+class Served:
+    """An office in a process of its own, and its registry in this one."""
+
+    def __init__(self, data: Path, database_url: URL | None = None) -> None:
+        environ = {} if database_url is None else {"DATABASE_URL": _text(database_url)}
+        self.office = open_office(read_settings(data, environ))
+        self._environ = {**os.environ, "PYTHONPATH": str(ROOT), "KLANTREIS_DATA": str(data)}
+        self._environ.pop("DATABASE_URL", None)
+        self._environ.update(environ)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=WAIT_S_MAX)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log = data.parent / "serve.log"
+        with self.office.database.write() as connection:
+            add_store(connection, "1", "One", "UTC", 0)
+
+    def start(self, workers: int = 1) -> None:
+        """Serves, and waits until it answers."""
+        if self._process is not None:
+            return
+        command = [sys.executable, "-m", "sync_server.cli", "serve"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--port", str(self.port), "--workers", str(workers)],
+                env=self._environ,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + WAIT_S_MAX
+        while not self._answers():
+            assert self._process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(POLL_S)
+
+    def code(self, till_id: str) -> str:
+        """A one-time code for a till."""
+        with self.office.database.write() as connection:
+            return add_till(connection, till_id, "1", 15, self.office.now_ms())
+
+    def health(self) -> dict[str, int]:
+        return self.http.get("/healthz").json()
+
+    def stop(self, with_signal: int = signal.SIGTERM) -> int:
+        """Asks it to stop; the exit status."""
+        assert self._process is not None
+        self._process.send_signal(with_signal)
+        status = self._process.wait(WAIT_S_MAX)
+        self._process = None
+        return status
+
+    def kill(self) -> None:
+        """Ends it and its workers as a power cut would."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(WAIT_S_MAX)
+            self._process = None
+
+    def close(self) -> None:
+        self.kill()
+        self.http.close()
+        self.office.database.close()
+
+    def _answers(self) -> bool:
+        try:
+            return self.http.get("/healthz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """An office on SQLite that the tests of this file share."""
+    served = Served(tmp_path_factory.mktemp("served") / "data")
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def served(running: Served) -> Served:
+    """The shared office, started again if a test ended it."""
+    running.start()
+    return running
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S_MAX
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(POLL_S)
+
+
+def test_a_real_server_takes_what_a_till_sends_and_projects_it(
+    served: Served, enrol_at: "EnrolAt", sale: "MakeSale"
+) -> None:
+    before = served.health()["projected_position"]
+    till = enrol_at(served.http, served.code("till-1"))
+    till.add(sale())
+    assert isinstance(till.send(), Ack)
+    wait_for(lambda: served.health()["projected_position"] == before + 1)
+
+
+def test_the_signature_covers_the_target_as_it_was_sent(
+    served: Served, enrol_at: "EnrolAt"
+) -> None:
+    till = enrol_at(served.http, served.code("till-2"))
+    assert till.request("GET", "/v1/feed/members?x=%C3%A9&y=a%20b").status_code == 200
+
+
+def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_read(served: Served) -> None:
+    lines = (
+        "POST /v1/events HTTP/1.1",
+        "Host: office",
+        f"Content-Type: {BATCH_CONTENT_TYPE}",
+        f"Content-Length: {BATCH_BYTES_MAX + 1}",
+        "",
+        "",
+    )
+    with socket.create_connection(("127.0.0.1", served.port), WAIT_S_MAX) as raw:
+        raw.sendall("\r\n".join(lines).encode())
+        assert raw.recv(64).startswith(b"HTTP/1.1 413")
+
+
+def test_a_body_without_end_is_refused(served: Served) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < BATCH_BYTES_MAX * 8:
+            sent += 65_536
+            yield bytes(65_536)
+
+    with suppress(httpx.WriteError):
+        answer = served.http.post("/v1/events", content=endless())
+        assert answer.status_code == 413
+    assert sent < BATCH_BYTES_MAX * 8
+
+
+def test_a_port_that_is_taken_is_told(served: Served) -> None:
+    with pytest.raises(SettingsError, match="cannot listen") as refused:
+        require_free(Listen("127.0.0.1", served.port))
+    assert "--port" in refused.value.fix
+
+
+def test_the_log_tells_no_secrets(served: Served, enrol_at: "EnrolAt", sale: "MakeSale") -> None:
+    with served.office.database.write() as connection:
+        token = add_user(connection, "anna", Role.HEAD_OFFICE, 0)
+    till = enrol_at(served.http, served.code("till-3"))
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert served.http.get("/v1/tills", headers=bearer).status_code == 200
+    till.add_raw(b"?")
+    till.send()
+    till.send(till.batch(previous=bytes(16)))
+    log = served.log.read_text()
+    assert "set aside" in log
+    assert token not in log
+    for key in (till.enrolment.identifier_key, till.key.private_bytes_raw()):
+        assert key.hex() not in log
+
+
+def test_what_was_acknowledged_survives_a_kill(
+    served: Served, enrol_at: "EnrolAt", sale: "MakeSale"
+) -> None:
+    till = enrol_at(served.http, served.code("till-4"))
+    for _ in range(5):
+        till.add(sale())
+    assert isinstance(till.send(till.batch(1, 3)), Ack)
+    served.kill()
+    served.start()
+    empty = till.send(till.batch(4, 3))
+    assert isinstance(empty, Ack)
+    assert empty.watermark == 3
+    again = till.send()
+    assert isinstance(again, Ack)
+    assert again.watermark == 5
+
+
+def test_a_request_under_way_is_answered_before_the_server_stops(
+    served: Served, enrol_at: "EnrolAt", sale: "MakeSale"
+) -> None:
+    till = enrol_at(served.http, served.code("till-5"))
+    for _ in range(500):
+        till.add(sale())
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(till.send)
+        status = served.stop(signal.SIGINT)
+    assert status == 0
+    # If it stopped before it had the request, the till sends it again.
+    with suppress(httpx.TransportError):
+        assert isinstance(answer.result(), Ack)
+
+
+def test_two_workers_serve_one_postgresql(
+    tmp_path: Path, postgresql: "PostgreSQL", enrol_at: "EnrolAt", sale: "MakeSale"
+) -> None:
+    url = postgresql.create("served")
+    database = Database(url)
+    migrate(database)
+    database.close()
+    served = Served(tmp_path / "data", url)
+    try:
+        served.start(workers=2)
+        till = enrol_at(served.http, served.code("till-1"))
+        for number in range(1, 11):
+            till.add(sale())
+            assert isinstance(till.send(till.batch(number)), Ack)
+        wait_for(lambda: served.health()["lag_events"] == 0)
+        assert served.stop() == 0
+        with served.office.database.read() as connection:
+            assert len(connection.execute(select(col(Sale.seq))).all()) == 10
+    finally:
+        served.close()
