@@ -143,8 +143,9 @@ def run(demo: Demo, teller: Teller, until_ended: Callable[[], None]) -> int:
         f"{len(found.baskets)} baskets of {_span(demo.days)}, on {demo.tills} "
         f"till{'s' if demo.tills > 1 else ''}"
     )
+    only_for = None if demo.baskets_max is None else found.baskets
     with Shop(demo.out, demo.tills, pictures=demo.pictures, keep_open=[lock]) as shop:
-        open_shop(shop, data, demo.out / "imports", teller.tell, _only_products(demo, found))
+        open_shop(shop, data, demo.out / "imports", teller.tell, only_for)
         note_processes(demo.out, shop)
         data.close()
         progress = Progress(len(found.baskets))
@@ -165,13 +166,6 @@ def run(demo: Demo, teller: Teller, until_ended: Callable[[], None]) -> int:
             _invite(shop)
             until_ended()
     return 0 if agrees else EXIT_FAILED
-
-
-def _only_products(demo: Demo, found: Slice) -> set[str] | None:
-    """For a few baskets a price list of what is in them will do."""
-    if demo.baskets_max is None:
-        return None
-    return {line.code for basket in found.baskets for line in basket.lines}
 
 
 def _watched(teller: Teller, progress: Progress, work: Callable[[], None]) -> None:
@@ -271,7 +265,7 @@ def _read_options(arguments: Sequence[str] | None) -> Demo:
     parser.add_argument(
         "--baskets",
         type=_number(10**6),
-        help="only the first so many baskets, and the products in them",
+        help="only the first so many baskets, and the products and members in them",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument("--out", type=Path, default=Path("demo-out"), help="default demo-out")

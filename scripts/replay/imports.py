@@ -1,11 +1,11 @@
 """The files that the office imports before the replay: price list and members."""
 
 import csv
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.replay.data import ProductRow, households, products
+from scripts.replay.data import Basket, ProductRow, households, products
 from scripts.replay.numbers import card_number
 
 if TYPE_CHECKING:
@@ -47,13 +47,16 @@ def write_members(path: Path, household_ids: Iterable[int]) -> int:
 
 
 def write_imports(
-    data: "DuckDBPyConnection", place: Path, only_products: Collection[str] | None = None
+    data: "DuckDBPyConnection", place: Path, only_for: Sequence[Basket] | None = None
 ) -> tuple[Path, Path]:
-    """Both files in `place`: products (all, or only those numbers), members."""
+    """Both files in `place`, products and members: all, or those of the baskets `only_for`."""
     products_file, members_file = place / "products.csv", place / "members.csv"
-    listed = products(data)
-    if only_products is not None:
-        listed = (product for product in listed if product.code in only_products)
+    listed, members = list(products(data)), households(data)
+    if only_for is not None:
+        codes = {line.code for basket in only_for for line in basket.lines}
+        cards = {basket.card for basket in only_for}
+        listed = [product for product in listed if product.code in codes]
+        members = [member for member in members if card_number(member) in cards]
     write_products(products_file, listed)
-    write_members(members_file, households(data))
+    write_members(members_file, members)
     return products_file, members_file

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -56,11 +56,11 @@ def open_shop(
     data: "DuckDBPyConnection",
     imports: Path,
     tell: Tell,
-    only_products: Collection[str] | None = None,
+    only_for: Sequence[Basket] | None = None,
 ) -> None:
     """Everything until the first customer: stores, tills, price list, members, offer, a user.
 
-    With `only_products` the price list has those numbers alone.
+    With `only_for` price list and members are those of these baskets alone.
     """
     imports.mkdir(parents=True)
     office = shop.office
@@ -69,7 +69,7 @@ def open_shop(
     tell("the office is up; giving it price list, members and tills")
 
     def stock() -> None:
-        products_file, members_file = write_imports(data, imports, only_products)
+        products_file, members_file = write_imports(data, imports, only_for)
         tell(_last_line(office.command("products", "import", str(products_file))))
         tell(_last_line(office.command("members", "import", str(members_file))))
         office.add_offer("welcome-back", **OFFER)
@@ -81,7 +81,8 @@ def open_shop(
     together([stock, staff])
     # Only now, so that each knows from its first feed all products and whose vouchers are good.
     tell("starting the tills with their scanners and printers")
-    known = card_number(households(data)[0])
+    cards = (basket.card for basket in only_for or () if basket.card)
+    known = next(cards, card_number(households(data)[0]))
     together([_starting(till, known) for till in shop.tills])
 
 

@@ -54,14 +54,9 @@ def shop(
 ) -> Iterator[Shop]:
     # Not tmp_path: a Unix socket's path must be short.
     out = Path(tempfile.mkdtemp(prefix="kr-"))
-    codes = {
-        line.code
-        for part in (plain, office_away, crashing)
-        for basket in part.baskets
-        for line in basket.lines
-    }
+    baskets = [*plain.baskets, *office_away.baskets, *crashing.baskets]
     with Shop(out, TILLS, pictures=False) as opened:
-        open_shop(opened, data, out / "imports", print, only_products=codes)
+        open_shop(opened, data, out / "imports", print, only_for=baskets)
         yield opened
     if request.session.testsfailed:
         print(f"\nThe logs of the shop are in {out / 'logs'}")  # noqa: T201
