@@ -5,6 +5,7 @@
 cimport cython
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp
 from cpython.long cimport PyLong_FromUnsignedLong
 
 from array import array
@@ -34,7 +35,10 @@ cdef extern from *:
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     bint PyUnicode_Check(object text)
-    str PyUnicode_FromStringAndSize(const char *text, Py_ssize_t size)
+    str PyUnicode_DecodeASCII(const char *text, Py_ssize_t size, const char *errors)
+
+# a named tuple's own constructor takes three times as long
+cdef object new_tuple = tuple.__new__
 
 cdef enum:
     TEXT_CHARACTERS_MAX = 32
@@ -43,7 +47,7 @@ cdef enum:
 MISSING = 2**32 - 1
 """What `find_values` says for a number that nobody has."""
 
-CHANGES = ("unreadable", "swapped", "substituted", "double", "missing", "extra", "two")
+cdef tuple CHANGES = ("unreadable", "swapped", "substituted", "double", "missing", "extra", "two")
 
 
 cdef inline bint identified(
@@ -154,6 +158,7 @@ cdef class View:
         cdef size_t i, length
         cdef const char *data
         cdef char found[TEXT_CHARACTERS_MAX]
+        cdef int found_length
         cdef list candidates = []
         if d.kind == KIND_TOKEN:
             raise ValueError("a token is only looked up whole")
@@ -181,10 +186,14 @@ cdef class View:
             near_order(&search)
             for i in range(search.hit_count):
                 hit = &search.hits[i]
-                text = PyUnicode_FromStringAndSize(found, near_hit_text(&search, hit, found))
-                if text == identifier:
+                found_length = near_hit_text(&search, hit, found)
+                if <size_t>found_length == length and memcmp(found, data, length) == 0:
                     continue
-                candidates.append(Candidate(text, hit.stored - 1, CHANGES[hit.what >> 8]))
+                candidates.append(new_tuple(Candidate, (
+                    PyUnicode_DecodeASCII(found, found_length, NULL),
+                    PyLong_FromUnsignedLong(hit.stored - 1),
+                    CHANGES[hit.what >> 8],
+                )))
                 if len(candidates) == limit:
                     break
             return candidates
@@ -385,6 +394,13 @@ cdef class MemberIndex:
                     (<File>file).file_pages if pages_max is None else pages_max
                 )
         return done
+
+    def warm_filter(self):
+        """Reads the filters, so that they are in memory; where there is none, does nothing."""
+        cdef View view = self.current()
+        for file in (view.base, view.delta):
+            if file is not None:
+                (<File>file).require_section((<File>file).header.sections.filter)
 
     def close(self):
         self.view = None

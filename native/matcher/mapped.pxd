@@ -55,5 +55,6 @@ cdef class File:
     cdef int require(self, uint32_t page) except -1
     cdef int require_section(self, section) except -1
     cdef int require_overflow(self) except -1
+    cdef int fetch_before(self, uint32_t page) except -1
     cdef uint32_t scrub(self, uint32_t pages_max) except? 0
     cdef object damage(self, uint32_t page)

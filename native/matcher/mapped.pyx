@@ -16,6 +16,7 @@ from native.matcher.errors import IndexRefused
 from native.matcher.header import ASK_AGAIN, HEADER_BYTES, decode_header, refuse_foreign
 
 cdef enum:
+    SCRUB_AHEAD_PAGES = 64
     WHOLE_CHECK_PAGES_MAX = 64  # a file of 256 KiB or less is checked whole when it is opened
 
 
@@ -40,6 +41,8 @@ cdef class File:
             self.header = decode_header(first, size)
             refuse_foreign(self.header, first, key, public_key)
             self.memory = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
+            # what is near a page in the file will not be needed next
+            self.memory.madvise(mmap.MADV_RANDOM)
         finally:
             os.close(descriptor)
         PyObject_GetBuffer(self.memory, &self.buffer, PyBUF_SIMPLE)
@@ -169,11 +172,21 @@ cdef class File:
             self.overflow_checked = True
         return 0
 
+    cdef int fetch_before(self, uint32_t page) except -1:
+        """Asks the system for the page and those before it, which are scrubbed next."""
+        first = max(0, <int>page - SCRUB_AHEAD_PAGES)
+        self.memory.madvise(
+            mmap.MADV_WILLNEED, first * PAGE_BYTES, (page + 1 - first) * PAGE_BYTES
+        )
+        return 0
+
     cdef uint32_t scrub(self, uint32_t pages_max) except? 0:
         """Holds the next pages against their digests, whether or not that was done before."""
         cdef uint32_t done, page
         for done in range(min(pages_max, self.file_pages - 1)):
             page = self.file_pages - 1 - self.next_scrubbed
+            if done % SCRUB_AHEAD_PAGES == 0:
+                self.fetch_before(page)
             self.next_scrubbed = (self.next_scrubbed + 1) % (self.file_pages - 1)
             if not self.matches(page):
                 self.set_checked(page, False)

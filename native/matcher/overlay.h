@@ -147,14 +147,22 @@ static inline uint32_t batch_compare(batch *b, int i) {
     return b->stored[i] = lines_find(b->lines[i].a, b->lines[i].b, (uint32_t)b->hash[i]);
 }
 
+/* Checks the pages that were not used before. They may still be on the disk, so all are asked for
+ * before the first is waited for. */
+static void batch_check(const batch *b, const table *t, const uint8_t *maybe, int count, int *damaged) {
+    for (int waiting = 0; waiting < 2; waiting++)
+        for (int j = 0; j < count; j++) {
+            const uint32_t page = place_of(b->hash[maybe ? maybe[j] : j], t->pages).page;
+            if (!(t->lines_state[page] & PAGE_UNCHECKED)) continue;
+            if (!waiting) page_fetch(t, t->lines_page + page);
+            else if (page_is_bad(t, t->lines_page + page)) *damaged = 1;
+        }
+}
+
 /* What the base holds under the keys that passed its filter (`maybe`, so many), or under all. */
 static uint32_t batch_find_base(batch *b, const table *t, const uint8_t *maybe, int count, int *damaged) {
     uint32_t any = 0;
-    if (UNLIKELY(b->states & PAGE_UNCHECKED))
-        for (int j = 0; j < count; j++) {
-            const uint64_t hash = b->hash[maybe ? maybe[j] : j];
-            if (page_is_bad(t, t->lines_page + place_of(hash, t->pages).page)) *damaged = 1;
-        }
+    if (UNLIKELY(b->states & PAGE_UNCHECKED)) batch_check(b, t, maybe, count, damaged);
     if (maybe)
         for (int j = 0; j < count; j++) any |= batch_compare(b, maybe[j]);
     else

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define PAGE_BYTES 4096
 #define PAGE_LINES 64
@@ -104,6 +105,12 @@ typedef struct {
 
 static inline int page_is_bad(const table *t, uint32_t page) {
     return UNLIKELY(t->state[page] & PAGE_UNCHECKED) && t->check_page(t->owner, page) != 0;
+}
+
+/* Asks the system for a page that will be needed, without waiting for it. */
+static inline void page_fetch(const table *t, uint32_t page) {
+    const char *file = (const char *)t->lines - (size_t)t->lines_page * PAGE_BYTES;
+    posix_madvise((void *)(file + (size_t)page * PAGE_BYTES), PAGE_BYTES, POSIX_MADV_WILLNEED);
 }
 
 /* ---- spill ---- */
