@@ -1,5 +1,6 @@
 """Brings the database to this program's version, and tells which one it has."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -13,7 +14,14 @@ from sync_server.errors import DatabaseError
 
 
 def migrate(database: Database) -> tuple[str | None, str]:
-    """Runs what is missing, in one transaction; returns the versions before and after."""
+    """Runs what is missing, in one transaction; returns the versions before and after.
+
+    Raises `DatabaseError` for a database that a later program made.
+    """
+    with database.read() as connection:
+        before = version(connection)
+    if before == newest_version():
+        return before, newest_version()
     with database.write() as connection:
         lock_exclusive(connection, Lock.MIGRATION)
         before = version(connection)
@@ -24,7 +32,7 @@ def migrate(database: Database) -> tuple[str | None, str]:
                 "A later program made it; run that one, or put back the backup from before.",
             )
         command.upgrade(_config(connection), "head")
-        return before, version(connection) or ""
+        return before, newest_version()
 
 
 def require_current(database: Database) -> None:
@@ -44,15 +52,16 @@ def version(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+@cache
 def newest_version() -> str:
     """The version this program's tables are."""
     return ScriptDirectory.from_config(_config(None)).get_current_head() or ""
 
 
-def _versions() -> set[str]:
-    return {
-        script.revision for script in ScriptDirectory.from_config(_config(None)).walk_revisions()
-    }
+@cache
+def _versions() -> frozenset[str]:
+    scripts = ScriptDirectory.from_config(_config(None))
+    return frozenset(script.revision for script in scripts.walk_revisions())
 
 
 def _config(connection: Connection | None) -> Config:

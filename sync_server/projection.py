@@ -141,14 +141,13 @@ def touchpoint(**values: Any) -> Row:
     return row
 
 
-def issuer_of(serial_issuers: Iterable[str]) -> str | None:
-    """Whose voucher a redeemed serial is, of those who issued that serial.
+def redemption_touchpoint_id(till_id: str, epoch: int, seq: int, number: int) -> str:
+    """The id of the touchpoint that a sale's `number`-th voucher was redeemed."""
+    return _sale_touchpoint_id(till_id, epoch, seq, "redeemed", number)
 
-    A redemption says the serial alone. With exactly one issuer it is that one's; with several it
-    stays open, whichever came first.
-    """
-    issuers = set(serial_issuers)
-    return issuers.pop() if len(issuers) == 1 else None
+
+def _sale_touchpoint_id(*parts: object) -> str:
+    return "/".join(str(part) for part in ("sale", *parts))
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ class _At:
 
     def touchpoint_id(self, *parts: object) -> str:
         place = (self.key["till_id"], self.key["epoch"], self.key["seq"])
-        return "/".join(str(part) for part in ("sale", *place, *parts))
+        return _sale_touchpoint_id(*place, *parts)
 
 
 def _project_sale(logged: Logged, sale: Sale, known: Known, rows: Projected) -> None:
@@ -252,8 +251,8 @@ def _project_redemption(at: _At, number: int, redeemed: Redemption, rows: Projec
         {
             **at.key,
             "number": number,
+            "issuer": redeemed.issuer,
             "serial": redeemed.serial,
-            "issuer": None,
             "campaign": redeemed.campaign,
             "value_cents": redeemed.value_cents,
             "occurred_at_ms": at.occurred_at_ms,
@@ -264,7 +263,7 @@ def _project_redemption(at: _At, number: int, redeemed: Redemption, rows: Projec
     rows.touchpoints.append(
         touchpoint(
             **at.moment,
-            id=at.touchpoint_id("redeemed", number),
+            id=redemption_touchpoint_id(**at.key, number=number),
             kind=VOUCHER_REDEEMED,
             amount_cents=redeemed.value_cents,
             voucher=redeemed.serial,
@@ -278,6 +277,7 @@ def _project_refusal(at: _At, number: int, refused: RefusedVoucher, rows: Projec
         {
             **at.key,
             "number": number,
+            "issuer": refused.issuer,
             "serial": refused.serial,
             "reason": refused.reason,
             "occurred_at_ms": at.occurred_at_ms,

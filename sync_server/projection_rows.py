@@ -3,18 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, tuple_, update
 from sqlmodel import col
 
 from sync_server.database import upsert
 from sync_server.projection import (
-    VOUCHER_REDEEMED,
     Known,
     Logged,
     Projected,
     Row,
     VoucherKey,
-    issuer_of,
+    redemption_touchpoint_id,
     voucher_touchpoint,
     voucher_touchpoint_id,
 )
@@ -81,9 +80,8 @@ def write(connection: Connection, rows: Projected) -> None:
     changeable = ("state", "issued_at_ms", "issued_epoch", "issued_seq")
     upsert(connection, Voucher, list(rows.vouchers.values()), update=changeable)
     _write_voucher_touchpoints(connection, [rows.vouchers[key] for key in rows.outcomes])
-    serials = {serial for _, serial in rows.vouchers}
-    serials.update(row["serial"] for row in rows.redemptions)
-    _match_redemptions(connection, serials)
+    redeemed = {(row["issuer"], row["serial"]) for row in rows.redemptions}
+    _tell_causes(connection, redeemed | rows.vouchers.keys())
 
 
 def add_persons(connection: Connection, members: Iterable[int]) -> None:
@@ -141,74 +139,43 @@ def _write_voucher_touchpoints(connection: Connection, vouchers: list[Row]) -> N
         connection.execute(insert(Touchpoint), issued)
 
 
-def _match_redemptions(connection: Connection, serials: set[str]) -> None:
-    """Says of each redemption of `serials` whose voucher it was, and what purchase led to it."""
-    for chunk in _chunks(sorted(serials)):
-        redeemed = connection.execute(
+def _tell_causes(connection: Connection, vouchers: set[VoucherKey]) -> None:
+    """Says of each redemption of `vouchers` which purchase led to it, where that is known.
+
+    Either side may come first: the tills of the two sales sync when they can.
+    """
+    for chunk in _chunks(sorted(vouchers)):
+        found = connection.execute(
             select(
                 col(Redemption.till_id),
                 col(Redemption.epoch),
                 col(Redemption.seq),
                 col(Redemption.number),
-                col(Redemption.serial),
-                col(Redemption.issuer),
-            ).where(col(Redemption.serial).in_(chunk))
-        ).all()
-        if not redeemed:
-            continue
-        issued: dict[str, list[Any]] = {}
-        for voucher in connection.execute(
-            select(
-                col(Voucher.serial), col(Voucher.issuer), col(Voucher.epoch), col(Voucher.seq)
-            ).where(col(Voucher.serial).in_({row.serial for row in redeemed}))
-        ):
-            issued.setdefault(voucher.serial, []).append(voucher)
-        changes: list[Row] = []
-        for row in redeemed:
-            vouchers = issued.get(row.serial, [])
-            issuer = issuer_of(voucher.issuer for voucher in vouchers)
-            if issuer == row.issuer:
-                continue
-            cause = None if issuer is None else receipt_code(issuer, *vouchers[0][2:])
-            changes.append(
-                {
-                    "b_till": row.till_id,
-                    "b_epoch": row.epoch,
-                    "b_seq": row.seq,
-                    "b_number": row.number,
-                    "b_serial": row.serial,
-                    "b_issuer": issuer,
-                    "b_cause": cause,
-                }
+                col(Voucher.issuer),
+                col(Voucher.epoch),
+                col(Voucher.seq),
             )
-        if changes:
-            _set_issuers(connection, changes)
-
-
-def _set_issuers(connection: Connection, changes: list[Row]) -> None:
-    connection.execute(
-        update(Redemption)
-        .where(
-            col(Redemption.till_id) == bindparam("b_till"),
-            col(Redemption.epoch) == bindparam("b_epoch"),
-            col(Redemption.seq) == bindparam("b_seq"),
-            col(Redemption.number) == bindparam("b_number"),
+            .join_from(
+                Redemption,
+                Voucher,
+                and_(
+                    col(Voucher.issuer) == col(Redemption.issuer),
+                    col(Voucher.serial) == col(Redemption.serial),
+                ),
+            )
+            .where(tuple_(col(Redemption.issuer), col(Redemption.serial)).in_(chunk))
         )
-        .values(issuer=bindparam("b_issuer")),
-        changes,
-    )
-    connection.execute(
-        update(Touchpoint)
-        .where(
-            col(Touchpoint.till_id) == bindparam("b_till"),
-            col(Touchpoint.epoch) == bindparam("b_epoch"),
-            col(Touchpoint.seq) == bindparam("b_seq"),
-            col(Touchpoint.kind) == VOUCHER_REDEEMED,
-            col(Touchpoint.voucher) == bindparam("b_serial"),
-        )
-        .values(cause=bindparam("b_cause")),
-        changes,
-    )
+        causes = [
+            {"b_id": redemption_touchpoint_id(*row[:4]), "b_cause": receipt_code(*row[4:])}
+            for row in found
+        ]
+        if causes:
+            connection.execute(
+                update(Touchpoint)
+                .where(col(Touchpoint.id) == bindparam("b_id"))
+                .values(cause=bindparam("b_cause")),
+                causes,
+            )
 
 
 def _chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:

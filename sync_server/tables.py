@@ -325,13 +325,14 @@ class Voucher(Table, table=True):
 class Redemption(Table, table=True):
     """A voucher that was taken as a tender. Two rows of one voucher are a double redemption."""
 
+    __table_args__ = (Index("redemption_by_voucher", "issuer", "serial"),)
+
     till_id: str = Field(primary_key=True, max_length=TILL_ID_CHARS_MAX)
     epoch: int = Field(primary_key=True, sa_type=BigInteger)
     seq: int = Field(primary_key=True, sa_type=BigInteger)
     number: int = Field(primary_key=True)
-    serial: str = Field(max_length=TEXT_CHARS_MAX, index=True)
-    issuer: str | None = Field(default=None, max_length=TILL_ID_CHARS_MAX)
-    """Whose voucher it was; None until that till's sale is known."""
+    issuer: str = Field(max_length=TILL_ID_CHARS_MAX)
+    serial: str = Field(max_length=TEXT_CHARS_MAX)
     campaign: str = Field(max_length=TEXT_CHARS_MAX)
     value_cents: int = Field(sa_type=BigInteger)
     occurred_at_ms: int = Field(sa_type=BigInteger)
@@ -346,6 +347,7 @@ class VoucherRefusal(Table, table=True):
     epoch: int = Field(primary_key=True, sa_type=BigInteger)
     seq: int = Field(primary_key=True, sa_type=BigInteger)
     number: int = Field(primary_key=True)
+    issuer: str = Field(max_length=TILL_ID_CHARS_MAX)
     serial: str = Field(max_length=TEXT_CHARS_MAX)
     reason: str = Field(max_length=32)
     occurred_at_ms: int = Field(sa_type=BigInteger)

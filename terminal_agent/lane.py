@@ -107,7 +107,9 @@ class Draft:
     checkout: Checkout
 
     def redemptions(self) -> tuple[Redemption, ...]:
-        return tuple(Redemption(v.serial, v.campaign, v.value_cents) for v in self.redeemed)
+        return tuple(
+            Redemption(v.issuer, v.serial, v.campaign, v.value_cents) for v in self.redeemed
+        )
 
 
 @dataclass(frozen=True)
@@ -277,7 +279,7 @@ class Lane:
             message
             for voucher in strange
             for message in self._refuse_voucher(
-                basket, voucher.serial, VoucherRefusal.NOT_THIS_MEMBER
+                basket, voucher, VoucherRefusal.NOT_THIS_MEMBER
             ).messages
         ]
         return Answer((*told, *(() if member is not None else (messages.CARD_UNKNOWN,))))
@@ -286,10 +288,10 @@ class Lane:
         basket = self._open(now)
         voucher = decode_voucher(scan.text, known.voucher_keys, known.verify)
         if isinstance(voucher, VoucherRefusal):
-            return self._refuse_voucher(basket, "", voucher)
+            return self._refuse_voucher(basket, None, voucher)
         refusal = self._why_not(voucher, basket, now)
         if refusal is not None:
-            return self._refuse_voucher(basket, voucher.serial, refusal)
+            return self._refuse_voucher(basket, voucher, refusal)
         basket.vouchers.append(voucher)
         return Answer()
 
@@ -304,9 +306,12 @@ class Lane:
             return VoucherRefusal.NOT_THIS_MEMBER
         return None
 
-    def _refuse_voucher(self, basket: Basket, serial: str, reason: VoucherRefusal) -> Answer:
+    def _refuse_voucher(
+        self, basket: Basket, voucher: Voucher | None, reason: VoucherRefusal
+    ) -> Answer:
         if reason is not VoucherRefusal.ALREADY_PRESENTED:
-            basket.refused.append(RefusedVoucher(serial, reason))
+            issuer, serial = ("", "") if voucher is None else (voucher.issuer, voucher.serial)
+            basket.refused.append(RefusedVoucher(issuer, serial, reason))
         return Answer((messages.voucher_refused(reason),))
 
     def _void(self, key: Void) -> Answer:

@@ -26,6 +26,7 @@ Duration = Annotated[int, Meta(ge=0, le=SEQ_MAX)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Seq = Annotated[int, Meta(ge=1, le=SEQ_MAX)]
 Text = Annotated[str, Meta(max_length=128)]
+Issuer = Annotated[str, Meta(max_length=32)]
 Token = Annotated[bytes, Meta(min_length=16, max_length=16)]
 
 
@@ -66,16 +67,21 @@ class Link(Struct, array_like=True, frozen=True):
 
 
 class Redemption(Struct, array_like=True, frozen=True):
-    """A voucher that was accepted as a tender of this sale."""
+    """A voucher that was accepted as a tender of this sale; issuer and serial name it."""
 
+    issuer: Issuer
     serial: Text
     campaign: Text
     value_cents: Annotated[int, Meta(ge=0, le=CENTS_MAX)]
 
 
 class RefusedVoucher(Struct, array_like=True, frozen=True):
-    """A voucher that was presented and not accepted, and why (a code of `wire.vouchers`)."""
+    """A voucher that was presented and not accepted, and why (a code of `wire.vouchers`).
 
+    Issuer and serial are empty when nobody can tell whose it is.
+    """
+
+    issuer: Issuer
     serial: Text
     reason: Annotated[str, Meta(max_length=32)]
 

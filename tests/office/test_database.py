@@ -9,7 +9,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from litestar.testing import TestClient
 from sqlalchemy import event, insert, inspect, text
-from sqlalchemy.engine import URL
 
 from sync_server.app import create_app
 from sync_server.database import Database, Lock, lock_exclusive, try_lock, upsert
@@ -27,8 +26,8 @@ from wire.batches import Ack, encode_batch
 if TYPE_CHECKING:
     from tests.office.conftest import Clock, Desk, MakeSale, PostgreSQL, SimTill
 
-only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+only_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+only_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 STORE = {"store_id": "1", "name": "One", "time_zone": "UTC", "created_at_ms": 0}
 AT_ONCE = 6
 
@@ -58,7 +57,7 @@ def test_every_number_that_grows_has_64_bits(office: Office) -> None:
 
 @only_postgresql
 def test_a_postgresql_database_is_not_changed_by_opening_it(
-    database_url: URL, postgresql: "PostgreSQL", tmp_path: Any
+    database: Database, postgresql: "PostgreSQL", tmp_path: Any
 ) -> None:
     url = postgresql.create("empty_office")
     with pytest.raises(DatabaseError) as refused:

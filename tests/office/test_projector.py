@@ -70,7 +70,7 @@ def voucher(serial: str = "v1", cents: int = 100) -> IssuedVoucher:
 
 
 def redemption(serial: str = "v1", cents: int = 100) -> Redeemed:
-    return Redeemed(serial, "welcome", cents)
+    return Redeemed("till-1", serial, "welcome", cents)
 
 
 def test_a_sale_becomes_rows(desk: "Desk", till: "SimTill", sale: "MakeSale") -> None:
@@ -205,7 +205,6 @@ def test_a_redemption_names_the_purchase_that_led_to_it(
     till.send()
     other.send()
     desk.project()
-    assert desk.rows(Redemption)[0]["issuer"] == "till-1"
     redeemed = next(row for row in desk.rows(Touchpoint) if row["kind"] == "voucher_redeemed")
     assert (redeemed["reference"], redeemed["cause"]) == ("KR.TILL-2.1.1", "KR.TILL-1.1.1")
 
@@ -217,11 +216,11 @@ def test_a_redemption_that_came_before_its_voucher_finds_it_later(
     other.add(sale(redeemed=(redemption(),)))
     other.send()
     desk.project()
-    assert desk.rows(Redemption)[0]["issuer"] is None
+    early = next(row for row in desk.rows(Touchpoint) if row["kind"] == "voucher_redeemed")
+    assert early["cause"] is None
     till.add(sale(issued=(voucher(),)))
     till.send()
     desk.project()
-    assert desk.rows(Redemption)[0]["issuer"] == "till-1"
     redeemed = next(row for row in desk.rows(Touchpoint) if row["kind"] == "voucher_redeemed")
     assert redeemed["cause"] == "KR.TILL-1.1.1"
 
@@ -229,7 +228,7 @@ def test_a_redemption_that_came_before_its_voucher_finds_it_later(
 def test_a_voucher_that_was_refused_is_a_touchpoint_and_a_row(
     desk: "Desk", till: "SimTill", sale: "MakeSale"
 ) -> None:
-    till.add(sale(refused=(RefusedVoucher("v9", "expired"),)))
+    till.add(sale(refused=(RefusedVoucher("till-1", "v9", "expired"),)))
     till.send()
     desk.project()
     assert [row["reason"] for row in desk.rows(VoucherRefusal)] == ["expired"]
@@ -345,7 +344,7 @@ def journalled(desk: "Desk", sale: "MakeSale", till: "SimTill", what: str, numbe
     bodies: dict[str, Any] = {
         "sale": sale(),
         "linked": sale(link=Link("card", bytes(16), 3)),
-        "unknown": sale(link=link, refused=(RefusedVoucher("x", "expired"),)),
+        "unknown": sale(link=link, refused=(RefusedVoucher("", "", "unreadable"),)),
         "issue": sale(issued=(voucher(serial),), link=link),
         "print": VoucherOutcome(serial, VoucherState.PRINTED),
         "void": VoucherOutcome(serial, VoucherState.VOID),
@@ -368,7 +367,7 @@ def wiped(desk: "Desk") -> dict[str, "SimTill"]:
 
 @few
 @given(STORIES)
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_from_zero_gives_the_same_as_bit_by_bit(
     desk: "Desk", sale: "MakeSale", story: list[tuple[str, str, bool]]
 ) -> None:
@@ -392,7 +391,7 @@ def test_from_zero_gives_the_same_as_bit_by_bit(
 
 @few
 @given(STORIES)
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_till_that_was_away_changes_nothing_in_the_end(
     desk: "Desk", sale: "MakeSale", story: list[tuple[str, str, bool]]
 ) -> None:
@@ -413,7 +412,7 @@ def test_a_till_that_was_away_changes_nothing_in_the_end(
     assert found[0] == found[1] == found[2]
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_while_one_process_projects_another_leaves_it_alone(
     desk: "Desk", till: "SimTill", sale: "MakeSale"
 ) -> None:

@@ -94,8 +94,8 @@ def upgrade() -> None:
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("issuer", sa.String(length=32), nullable=False),
         sa.Column("serial", sa.String(length=128), nullable=False),
-        sa.Column("issuer", sa.String(length=32), nullable=True),
         sa.Column("campaign", sa.String(length=128), nullable=False),
         sa.Column("value_cents", sa.BigInteger(), nullable=False),
         sa.Column("occurred_at_ms", sa.BigInteger(), nullable=False),
@@ -103,7 +103,7 @@ def upgrade() -> None:
         sa.Column("person", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("till_id", "epoch", "seq", "number", name=op.f("redemption_pk")),
     )
-    op.create_index(op.f("redemption_serial_ix"), "redemption", ["serial"], unique=False)
+    op.create_index("redemption_by_voucher", "redemption", ["issuer", "serial"], unique=False)
     op.create_table(
         "sale",
         sa.Column("till_id", sa.String(length=32), nullable=False),
@@ -212,6 +212,7 @@ def upgrade() -> None:
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("issuer", sa.String(length=32), nullable=False),
         sa.Column("serial", sa.String(length=128), nullable=False),
         sa.Column("reason", sa.String(length=32), nullable=False),
         sa.Column("occurred_at_ms", sa.BigInteger(), nullable=False),

@@ -64,11 +64,13 @@ def week(desk: "Desk", sale: "MakeSale") -> Week:
         serial = f"v-{day}"
         issued = (IssuedVoucher(serial, "welcome", 100, MONDAY_MS + 30 * DAY_MS),)
         if day != 3:
-            redeemed = (Redemption(f"v-{day - 1}", "welcome", 100),) if day in (2, 6) else ()
+            redeemed = (
+                (Redemption("till-1", f"v-{day - 1}", "welcome", 100),) if day in (2, 6) else ()
+            )
             seq = ring_up(day, 2_500 + day, member, issued=issued, redeemed=redeemed)
             printed = VoucherOutcome(serial, VoucherState.PRINTED)
             till.add(printed, MONDAY_MS + day * DAY_MS + seq)
-        ring_up(day, 990, None, refused=(RefusedVoucher("old", "expired"),))
+        ring_up(day, 990, None, refused=(RefusedVoucher("till-1", "old", "expired"),))
         ring_up(day, 1_500, Link("typed", bytes([day]) * 16, 100 + day))
     till.send()
     desk.project()

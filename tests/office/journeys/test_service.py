@@ -149,10 +149,11 @@ def test_vouchers_are_counted_by_the_state_of_their_paper(shop: "Shop") -> None:
     shop.voucher("2017-05-15T10:00", "printed")
     there = {"till_id": "t", "epoch": 1, "store_id": "north", "occurred_at_ms": 0}
     there["occurred_at_ms"] = shop.ms("2017-05-14T10:00")
+    voucher = {"issuer": "till-north", "serial": "x"}
     for seq, reason in enumerate(("expired", "expired", "forged"), 1):
-        refusal = {**there, "seq": seq, "number": 1, "serial": "x", "reason": reason}
+        refusal = {**there, **voucher, "seq": seq, "number": 1, "reason": reason}
         shop.row(tables.VoucherRefusal, **refusal)
-    taken = {"serial": "y", "issuer": None, "campaign": "c", "value_cents": 250, "person": None}
+    taken = {**voucher, "campaign": "c", "value_cents": 250, "person": None}
     shop.row(tables.Redemption, **there, **taken, seq=9, number=1)
     shop.save()
     current = pulled(shop.database, "2017-05-14", "2017-05-15").current
