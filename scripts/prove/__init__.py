@@ -1,0 +1,1 @@
+"""Proofs: each shows that a law holds under faults."""
