@@ -330,15 +330,21 @@ def migrated(
 
 
 @pytest.fixture(params=DATABASES)
-def database(request: pytest.FixtureRequest, migrated: Callable[[str], Database]) -> Database:
-    """A migrated, empty database of each kind. Shared, as compiling its statements takes longest."""
+def database_url(request: pytest.FixtureRequest, migrated: Callable[[str], Database]) -> URL:
+    """The address of a migrated, empty database of each kind."""
     found = migrated(request.param)
     with found.write() as connection:
         for table in reversed(Table.metadata.sorted_tables):
             connection.execute(table.delete())
         if not found.on_sqlite:
             connection.execute(text("ALTER SEQUENCE event_log_position_seq RESTART"))
-    return found
+    return found.url
+
+
+@pytest.fixture
+def database(database_url: URL, migrated: Callable[[str], Database]) -> Database:
+    """That database. Shared, for compiling statements takes longest."""
+    return migrated(database_url.get_backend_name())
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from wire.feed import Product
 if TYPE_CHECKING:
     from tests.office.conftest import Desk, MakeSale, SimTill
 
-only_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 UNDOCUMENTED = {"/schema", "/schema/openapi.json", "/schema/{path}"}
 
 

@@ -41,7 +41,7 @@ def sign_in(desk: "Desk", token: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("path", [*PERSONAL, *COMMON])
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_nothing_is_told_to_somebody_unknown(desk: "Desk", path: str) -> None:
     answer = desk.get(path, None)
     assert answer.status_code == 401
@@ -51,7 +51,7 @@ def test_nothing_is_told_to_somebody_unknown(desk: "Desk", path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PERSONAL)
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_an_admin_is_told_nothing_of_customers(desk: "Desk", path: str) -> None:
     answer = desk.get(path, Role.ADMIN)
     assert answer.status_code == 403
@@ -60,7 +60,7 @@ def test_an_admin_is_told_nothing_of_customers(desk: "Desk", path: str) -> None:
 
 @pytest.mark.parametrize("path", COMMON)
 @pytest.mark.parametrize("role", list(Role))
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_both_roles_are_told_of_stores_and_tills(desk: "Desk", path: str, role: Role) -> None:
     assert desk.get(path, role).status_code == 200
 
@@ -96,13 +96,13 @@ def test_a_revoked_user_may_do_nothing_at_once(desk: "Desk") -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Anna", "a b", "x" * 65, "ä"])
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_name_that_is_none_is_refused(desk: "Desk", name: str) -> None:
     with pytest.raises(RegistryError):
         user(desk, name)
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_two_users_of_one_name_are_refused(desk: "Desk") -> None:
     user(desk)
     with pytest.raises(RegistryError, match="already"):
@@ -189,13 +189,13 @@ def test_a_link_is_no_session(desk: "Desk") -> None:
     assert answer.status_code == 401
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_stands_in_a_link_is_shown_as_text(desk: "Desk") -> None:
     page = desk.http.get('/sign-in/link/"><script>alert(1)</script>'.replace("/s", "%2Fs"))
     assert "<script>" not in page.text
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_guessing_is_slowed_down_and_the_right_token_waits_too(desk: "Desk") -> None:
     token = user(desk)
     for _ in range(BAD_ATTEMPTS_MAX):

@@ -26,8 +26,8 @@ from wire.batches import Ack, encode_batch
 if TYPE_CHECKING:
     from tests.office.conftest import Clock, Desk, MakeSale, PostgreSQL, SimTill
 
-only_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-only_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 STORE = {"store_id": "1", "name": "One", "time_zone": "UTC", "created_at_ms": 0}
 AT_ONCE = 6
 
@@ -57,7 +57,7 @@ def test_every_number_that_grows_has_64_bits(office: Office) -> None:
 
 @only_postgresql
 def test_a_postgresql_database_is_not_changed_by_opening_it(
-    database: Database, postgresql: "PostgreSQL", tmp_path: Any
+    database_url: URL, postgresql: "PostgreSQL", tmp_path: Any
 ) -> None:
     url = postgresql.create("empty_office")
     with pytest.raises(DatabaseError) as refused:

@@ -121,7 +121,7 @@ def test_bad_codes_are_bounded(desk: "Desk") -> None:
         b'{"code": "\\ud800\\ud800\\ud800\\ud800", "public_key": "' + b"A" * 43 + b'="}',
     ],
 )
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_rubbish_is_refused_with_a_reason(desk: "Desk", body: bytes) -> None:
     answer = desk.http.post("/v1/enrol", content=body)
     assert answer.status_code in (400, 403)
@@ -129,7 +129,7 @@ def test_rubbish_is_refused_with_a_reason(desk: "Desk", body: bytes) -> None:
     assert answer.json()["fix"]
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_an_oversize_request_is_refused(desk: "Desk") -> None:
     assert desk.http.post("/v1/enrol", content=bytes(100_000)).status_code == 413
 
@@ -147,7 +147,7 @@ def test_an_oversize_request_is_refused(desk: "Desk") -> None:
         ("till-1", "1", CODE_MINUTES_MAX + 1, "minutes"),
     ],
 )
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_till_that_cannot_be_is_refused(
     desk: "Desk", till_id: str, store: Any, minutes: int, code: str
 ) -> None:

@@ -367,7 +367,7 @@ def wiped(desk: "Desk") -> dict[str, "SimTill"]:
 
 @few
 @given(STORIES)
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_from_zero_gives_the_same_as_bit_by_bit(
     desk: "Desk", sale: "MakeSale", story: list[tuple[str, str, bool]]
 ) -> None:
@@ -391,7 +391,7 @@ def test_from_zero_gives_the_same_as_bit_by_bit(
 
 @few
 @given(STORIES)
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_till_that_was_away_changes_nothing_in_the_end(
     desk: "Desk", sale: "MakeSale", story: list[tuple[str, str, bool]]
 ) -> None:
@@ -412,7 +412,7 @@ def test_a_till_that_was_away_changes_nothing_in_the_end(
     assert found[0] == found[1] == found[2]
 
 
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_while_one_process_projects_another_leaves_it_alone(
     desk: "Desk", till: "SimTill", sale: "MakeSale"
 ) -> None:
