@@ -4,6 +4,7 @@ The office builds the file with `build`, the tills open it with `MemberIndex.ope
 looks like: docs/member-index.md; why: docs/decisions/0003-member-index.md.
 """
 
+from native.matcher.density import Density, measure_density
 from native.matcher.errors import EntryRefused, IndexRefused
 from native.matcher.schemes import MEMBER_MAX, Candidate, Scheme
 
@@ -27,10 +28,12 @@ __all__ = [
     "MISSING",
     "BuildReport",
     "Candidate",
+    "Density",
     "EntryRefused",
     "IndexRefused",
     "MemberIndex",
     "NumberColumn",
     "Scheme",
     "build",
+    "measure_density",
 ]
