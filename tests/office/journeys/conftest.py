@@ -1,13 +1,12 @@
 """A shop whose sales are put straight into the tables, as the projector would."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import delete, insert
-from sqlalchemy.engine import URL
 
 from sync_server import tables
 from sync_server.database import Database, upsert
@@ -134,14 +133,6 @@ class Shop:
         with self.database.write() as connection:
             for table in (tables.Touchpoint, tables.Sale, tables.Person):
                 connection.execute(delete(table))
-
-
-@pytest.fixture
-def database(database_url: URL) -> Iterator[Database]:
-    """An empty office database, of each kind."""
-    found = Database(database_url)
-    yield found
-    found.close()
 
 
 @pytest.fixture
