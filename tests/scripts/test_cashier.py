@@ -13,7 +13,7 @@ Answers = Callable[[list[bytes]], Path]
 
 @pytest.fixture
 def counter_that_sends(tmp_path: Path) -> Iterator[Answers]:
-    """A socket that takes one connection, sends pieces of bytes and closes."""
+    """A socket that takes one connection, waits for a key, sends pieces of bytes and closes."""
     servers: list[socket.socket] = []
 
     def listen(pieces: list[bytes]) -> Path:
@@ -25,6 +25,7 @@ def counter_that_sends(tmp_path: Path) -> Iterator[Answers]:
 
         def serve() -> None:
             connection, _ = server.accept()
+            connection.recv(1024)
             for piece in pieces:
                 connection.sendall(piece)
             connection.close()
