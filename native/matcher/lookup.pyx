@@ -325,6 +325,12 @@ cdef class MemberIndex:
 
     @classmethod
     def open(cls, path, *, bytes key not None, bytes public_key=None, delta=None):
+        """Maps the index at `path`, and the delta over it.
+
+        `key` is the deployment's 32-byte identifier key. With `public_key` (32 bytes, Ed25519) only
+        files that the office signed are taken. Raises `IndexRefused` with the reason and what to
+        do, OSError as the file system does.
+        """
         cdef MemberIndex index = cls.__new__(cls)
         check_key(key)
         index.key = key
@@ -362,30 +368,46 @@ cdef class MemberIndex:
         return self.current().schemes
 
     def find(self, str scheme not None, identifier):
+        """The member who has the identifier, or None. What does not fit the scheme is nobody's."""
         cdef View view = self.current()
         return view.find(view.domain_of(scheme), identifier)
 
     def finder(self, str scheme not None):
+        """`find` for one scheme as a function of the identifier: the quickest way in from Python.
+        It follows swaps."""
         return Finder(self, scheme).find
 
     def near(self, str scheme not None, str identifier not None, Py_ssize_t limit=8, int errors=1):
+        """Whom a mistyped or half-read identifier may mean: the likeliest first, at most `limit`.
+
+        `?` stands for a character that could not be read, up to three. `errors` = 2 also gives what
+        is two errors away. Raises ValueError for a token, which is only looked up whole.
+        """
         cdef View view = self.current()
         return view.near(view.domain_of(scheme), identifier, limit, errors)
 
     def find_many(self, str scheme not None, identifiers):
+        """The member, or None, of each identifier."""
         cdef View view = self.current()
         return view.find_many(view.domain_of(scheme), identifiers)
 
     def find_values(self, str scheme not None, int length, const uint64_t[::1] values not None):
+        """The members (an array of unsigned 32-bit integers, MISSING for nobody) who have the
+        numbers of `length` digits and these values. Lets other threads run."""
         cdef View view = self.current()
         return view.find_values(view.domain_of(scheme), length, values)
 
     def swap(self, path, *, delta=None):
+        """Puts newly opened files in place of those mapped now, under running readers. Raises like
+        `open`, and then changes nothing."""
         cdef View view = self.current(), opened
         opened = self.open_view(path, delta)
         self.view = opened
 
     def scrub(self, pages_max=None):
+        """Holds the next pages (all, if no number is given) of each file against their digests,
+        also those that were checked before. Returns how many; raises `IndexRefused` when one has
+        rotted, and from then on so does every look-up that needs it."""
         cdef View view = self.current()
         cdef uint32_t done = 0
         for file in (view.base, view.delta):
@@ -403,4 +425,5 @@ cdef class MemberIndex:
                 (<File>file).require_section((<File>file).header.sections.filter)
 
     def close(self):
+        """Lets go of the files. What is being looked up ends undisturbed."""
         self.view = None

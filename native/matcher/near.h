@@ -42,7 +42,7 @@ typedef struct {
                                       right one's place and the two */
 } domain;
 
-static void domain_fill(domain *d) {
+static inline void domain_fill(domain *d) {
     const uint8_t (*share)[10] = CHECK_SHARE[d->check];
     for (int lacking = 0; lacking < 10; lacking++)
         for (int parity = 0; parity < 2; parity++)
@@ -127,7 +127,7 @@ static void near_keep(near_search *s, int i, uint32_t stored) {
 }
 
 /* Writes the identifier, at most TEXT_CHARACTERS_MAX characters, and returns how many they are. */
-static int near_hit_text(const near_search *s, const near_hit *hit, char *text) {
+static inline int near_hit_text(const near_search *s, const near_hit *hit, char *text) {
     if (!s->is_text) return number_text(hit->key, text);
     memcpy(text, hit->text, hit->length);
     return hit->length;
@@ -551,7 +551,7 @@ static void text_unreadable(near_search *s, const char *query, int n, const int 
     }
 }
 
-static void near_texts(near_search *s, const char *text, size_t length, int errors) {
+static inline void near_texts(near_search *s, const char *text, size_t length, int errors) {
     int open[UNREADABLE_MAX], opens = 0;
     const int n = (int)length;
     if (length == 0 || length > TEXT_CHARACTERS_MAX + 2) return;
