@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from litestar import Response, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -138,7 +138,7 @@ def get_metrics(request: AnyRequest) -> Response[str]:
     sync_to_thread=True,
 )
 def get_quarantine(
-    request: AnyRequest, after: Annotated[int, Parameter(ge=0, le=2**62)] = 0
+    request: AnyRequest, after: Annotated[int, QueryParameter(ge=0, le=2**62)] = 0
 ) -> list[QuarantineRow]:
     """A page of the quarantine."""
     with office_of(request).database.read() as connection:

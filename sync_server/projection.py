@@ -344,8 +344,8 @@ def _project_outcome(
 def _has_nul(sale: Sale) -> bool:
     # PostgreSQL's text cannot hold it; on SQLite the same is done, so both tell the same.
     texts = [line.code for line in sale.lines]
-    texts += [text for r in sale.redeemed for text in (r.serial, r.campaign)]
-    texts += [text for r in sale.refused for text in (r.serial, r.reason)]
+    texts += [text for r in sale.redeemed for text in (r.issuer, r.serial, r.campaign)]
+    texts += [text for r in sale.refused for text in (r.issuer, r.serial, r.reason)]
     texts += [text for i in sale.issued for text in (i.serial, i.campaign)]
     if sale.link is not None:
         texts.append(sale.link.how)

@@ -11,7 +11,7 @@ from litestar import MediaType, Response, get, post
 from litestar.datastructures import Cookie
 from litestar.enums import RequestEncodingType
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Body, Parameter
+from litestar.params import Body, PathParameter, QueryParameter
 from litestar.response import Redirect
 from msgspec import Meta, Struct
 
@@ -78,7 +78,7 @@ _SEE_OTHER = {303: ResponseSpec(None, description="To the page, or back here wit
     responses=refusals(400),
     sync_to_thread=False,
 )
-def get_sign_in(problem: Annotated[str, Parameter(max_length=16)] = "") -> Response[str]:
+def get_sign_in(problem: Annotated[str, QueryParameter(max_length=16)] = "") -> Response[str]:
     """A form for the token."""
     return _page(problem=PROBLEMS.get(problem))
 
@@ -93,7 +93,7 @@ def get_sign_in(problem: Annotated[str, Parameter(max_length=16)] = "") -> Respo
     responses=refusals(400),
     sync_to_thread=False,
 )
-def get_link(link: Annotated[str, Parameter(max_length=SECRET_CHARS_MAX)]) -> Response[str]:
+def get_link(link: Annotated[str, PathParameter(max_length=SECRET_CHARS_MAX)]) -> Response[str]:
     """A button that uses the link."""
     return _page(link=link)
 

@@ -4,7 +4,7 @@ import time
 from typing import Annotated, Any
 
 from litestar import get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, JSONBody, PathParameter, QueryParameter
 
 from sync_server.answers import AnyRequest, office_of, refusals
 from sync_server.auth.guards import any_user, attempts_of, head_office, require_attempt, source_of
@@ -31,7 +31,7 @@ USER: list[dict[str, list[str]]] = [{"token": []}, {"session": []}]
     request_max_body_size=ENROLMENT_BYTES_MAX,
     sync_to_thread=True,
 )
-def post_enrol(request: AnyRequest, data: EnrolmentRequest) -> Enrolment:
+def post_enrol(request: AnyRequest, data: JSONBody[EnrolmentRequest]) -> Enrolment:
     """Makes the machine a till."""
     office, attempts, source = office_of(request), attempts_of(request), source_of(request)
     require_attempt(attempts, source)
@@ -73,8 +73,8 @@ def get_stores(request: AnyRequest) -> list[StoreRow]:
 )
 def get_tills(
     request: AnyRequest,
-    after: Annotated[str, Parameter(max_length=32)] = "",
-    limit: Annotated[int, Parameter(ge=1, le=TILLS_A_PAGE_MAX)] = TILLS_A_PAGE_MAX,
+    after: Annotated[str, QueryParameter(max_length=32)] = "",
+    limit: Annotated[int, QueryParameter(ge=1, le=TILLS_A_PAGE_MAX)] = TILLS_A_PAGE_MAX,
 ) -> list[TillRow]:
     """A page of tills."""
     with office_of(request).database.read() as connection:
@@ -92,7 +92,7 @@ def get_tills(
     responses=refusals(400, 401, 403, 404, 429),
     sync_to_thread=True,
 )
-def get_till(request: AnyRequest, till_id: str) -> TillRow:
+def get_till(request: AnyRequest, till_id: FromPath[str]) -> TillRow:
     """The till of that name."""
     with office_of(request).database.read() as connection:
         found = list_tills(connection, only=till_id)
@@ -113,7 +113,7 @@ def get_till(request: AnyRequest, till_id: str) -> TillRow:
     sync_to_thread=True,
 )
 def get_member(
-    request: AnyRequest, member: Annotated[int, Parameter(ge=0, le=2**32)]
+    request: AnyRequest, member: Annotated[int, PathParameter(ge=0, le=2**32)]
 ) -> MemberFacts:
     """The member of that number."""
     with office_of(request).database.read() as connection:

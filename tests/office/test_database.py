@@ -1,6 +1,7 @@
 """Both databases: versions, locks, two processes at once, and what happens when one is full."""
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -55,9 +56,8 @@ def test_every_number_that_grows_has_64_bits(office: Office) -> None:
                     assert kind == "BIGINT" or is_key, (table, name, kind)
 
 
-@only_postgresql
 def test_a_postgresql_database_is_not_changed_by_opening_it(
-    database_url: URL, postgresql: "PostgreSQL", tmp_path: Any
+    postgresql: "PostgreSQL", tmp_path: Path
 ) -> None:
     url = postgresql.create("empty_office")
     with pytest.raises(DatabaseError) as refused:
