@@ -64,7 +64,7 @@ def check_signature(
             "not_enrolled",
             f"Till {signed.till_id} is not enrolled at this office.",
             f"At the office run: klantreis-office till add {signed.till_id} --store STORE; "
-            "at the till: klantreis-till enrol CODE.",
+            "at the till: klantreis-till enrol --config till.toml --code CODE.",
         )
     if abs(now_ms - signed.at_ms) > SIGNATURE_AGE_S_MAX * 1000:
         raise Refused(

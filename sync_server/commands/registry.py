@@ -67,7 +67,7 @@ def add_till(
         return
     typer.echo(code)
     typer.echo(
-        f"At till {till_id} run: klantreis-till enrol {code}\n"
+        f"At till {till_id} run: klantreis-till enrol --config till.toml --code {code}\n"
         f"The code works once, within {minutes} minutes.",
         err=True,
     )
