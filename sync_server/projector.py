@@ -5,6 +5,7 @@ may run, in several processes: one works at a time.
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,8 @@ EVENTS_A_STEP = 1_000
 IDLE_S_MAX = 0.5
 """How long it sleeps when nothing wakes it: other processes take batches, too."""
 FAILED_S = 5.0
+BUSY_S = 0.1
+"""How long a command waits for another process that projects."""
 LOG = "log"
 REASON_CHARS_MAX = 500
 
@@ -76,7 +79,7 @@ class Projector:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                if project_step(self._office) > 0:
+                if project_step(self._office):
                     continue
             except DatabaseError as error:
                 log.warning("waiting for the database", code=error.code, message=error.message)
@@ -90,10 +93,16 @@ class Projector:
 
 
 def project_all(office: Office) -> int:
-    """Projects until there is nothing more to do; returns how many events it read."""
+    """Projects until there is nothing more to do; returns how many events and changes it took up.
+
+    While another process projects, it waits for its turn.
+    """
     total = 0
-    while done := project_step(office):
-        total += done
+    while (done := project_step(office)) != 0:
+        if done is None:
+            time.sleep(BUSY_S)
+        else:
+            total += done
     return total
 
 
@@ -106,18 +115,19 @@ def start_over(office: Office) -> None:
         connection.execute(delete(Quarantine).where(col(Quarantine.stage) == "project"))
 
 
-def project_step(office: Office) -> int:
+def project_step(office: Office) -> int | None:
     """Projects one bounded lot of events; returns how many, 0 when there is no more to do.
 
-    Also 0 while another process projects.
+    None while another process projects.
     """
     with office.database.write() as connection:
         if not try_lock(connection, Lock.PROJECTOR):
-            return 0
+            return None
         members = project_members(connection)
     upto = _horizon(office)
     try:
-        return _step(office, upto, EVENTS_A_STEP) or members
+        step = _step(office, upto, EVENTS_A_STEP)
+        return None if step is None else step + members
     except RowRefused:
         # One of the lot cannot be stored. Alone, each of the others can.
         return _one_by_one(office, upto)
@@ -135,7 +145,7 @@ def _horizon(office: Office) -> int:
         return connection.execute(select(func.max(col(EventLog.position)))).scalar_one() or 0
 
 
-def _one_by_one(office: Office, upto: int) -> int:
+def _one_by_one(office: Office, upto: int) -> int | None:
     done = 0
     for _ in range(EVENTS_A_STEP):
         try:
@@ -143,15 +153,15 @@ def _one_by_one(office: Office, upto: int) -> int:
         except RowRefused as error:
             step = _skip(office, upto, error)
         if not step:
-            break
+            return done or step
         done += step
     return done
 
 
-def _skip(office: Office, upto: int, error: RowRefused) -> int:
+def _skip(office: Office, upto: int, error: RowRefused) -> int | None:
     with office.database.write() as connection:
         if not try_lock(connection, Lock.PROJECTOR):
-            return 0
+            return None
         rows = _read(connection, upto, 1)
         for row in rows:
             log.error("set aside", position=row.position, reason=error.message)
@@ -160,10 +170,10 @@ def _skip(office: Office, upto: int, error: RowRefused) -> int:
         return len(rows)
 
 
-def _step(office: Office, upto: int, events_max: int) -> int:
+def _step(office: Office, upto: int, events_max: int) -> int | None:
     with office.database.write() as connection:
         if not try_lock(connection, Lock.PROJECTOR):
-            return 0
+            return None
         rows = _read(connection, upto, events_max)
         if not rows:
             return 0
