@@ -1,7 +1,9 @@
 """Taking batches over HTTP: law 2, the chain, and what is wrong with a body."""
 
+import asyncio
 import json
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import pytest
@@ -10,6 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import insert, update
 from sqlmodel import col
 
+from sync_server import bodies
+from sync_server.answers import AnyRequest
+from sync_server.errors import Refused
 from sync_server.registry.tills import revoke_till
 from sync_server.tables import Alarm, EventLog, Quarantine, Till, Watermark
 from wire.batches import BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, Ack, Refusal, encode_batch
@@ -254,6 +259,23 @@ def test_an_oversize_body_is_refused(till: "SimTill") -> None:
     answer = till.post(bytes(BATCH_BYTES_MAX + 1))
     assert answer.status_code == 413
     assert answer.json()["code"] == "too_large"
+
+
+class SlowRequest:
+    """A body that never ends and never comes."""
+
+    content_length = None
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.sleep(60)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "BODY_WAIT_S_MAX", 0.01)
+    with pytest.raises(Refused) as refused:
+        asyncio.run(bodies.read_body(cast("AnyRequest", SlowRequest()), 100))
+    assert (refused.value.status, refused.value.code) == (408, "slow")
 
 
 def test_a_batch_without_a_claim_about_the_past_is_refused(
