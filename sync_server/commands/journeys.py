@@ -1,6 +1,5 @@
 """`summary` and `journey`: what head office pulls, as text or JSON."""
 
-from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Annotated
 
@@ -125,9 +124,11 @@ def _totals(figures: Figures) -> dict[str, str]:
         "persons": str(totals.persons),
         "trips": str(totals.trips),
         "loops": f"{figures.loops.trips} ({figures.loops.share:.1%})",
-        "new, repeat, returned, lapsed": _slashed(
-            (customers.new, customers.repeat, customers.returned, customers.lapsed)
-        ),
+        "new customers": str(customers.new),
+        "first seen, perhaps not new": str(customers.unknown),
+        "repeat customers": str(customers.repeat),
+        "returned after a lapse": str(customers.returned),
+        "lapsed": str(customers.lapsed),
         "vouchers printed": str(totals.vouchers_printed),
         "vouchers redeemed": str(figures.vouchers.redeemed),
         "seconds a sale, median": _median(figures.checkout.seconds),
@@ -166,7 +167,3 @@ def _money(cents: int) -> str:
 
 def _median(spread: Spread | None) -> str:
     return "-" if spread is None else f"{spread.median:g}"
-
-
-def _slashed(numbers: Iterable[int]) -> str:
-    return " / ".join(str(number) for number in numbers)
