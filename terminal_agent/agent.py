@@ -10,6 +10,7 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -43,6 +44,7 @@ from wire.events import ClockJumped, DeviceFault, TillStarted
 INPUTS_MAX = 1_000
 """Scans and keys that may wait for the lane; a device that brings more is held back."""
 THREAD_STOP_S_MAX = 5.0
+PART_RESTART_S = 1.0
 THREAD_SWITCH_S = 0.0005
 """How long another thread may keep the interpreter before the lane gets it; Python's own is 5 ms,
 which is as long as a decision may take."""
@@ -86,6 +88,7 @@ class Agent:
         self._identity = identity
         self._known = Known(token=identity.token, verify=verify)
         self._moved = threading.Event()
+        self._ending = threading.Event()
         self._printer_fault: PrinterState | None = None
         self._journal = Journal(
             config.journal_file, identity.till_id, identity.key.epoch, self._before.wall_ms
@@ -137,7 +140,6 @@ class Agent:
         """Sells until stopped."""
         self._feed.load()
         now = self.clock.now()
-        self._journal.doubt_interrupted_jobs(now.wall_ms)
         self._journal.record(TillStarted(version("klantreis"), "start"), now.wall_ms)
         parts = {
             "counter": self._counter,
@@ -147,7 +149,7 @@ class Agent:
             "scanner": self._scanning,
         }
         threads = [
-            threading.Thread(target=part.run, name=name, daemon=True)
+            threading.Thread(target=self._keep_running, args=(part.run,), name=name, daemon=True)
             for name, part in parts.items()
         ]
         sys.setswitchinterval(THREAD_SWITCH_S)
@@ -157,8 +159,9 @@ class Agent:
         log.info("started", till=self._identity.till_id, epoch=self._journal.epoch)
         try:
             while not isinstance(taken := self._inputs.get(), _Stop):
-                self._take(taken)
+                self._take_safely(taken)
         finally:
+            self._ending.set()
             for part in parts.values():
                 part.stop()
             for thread in threads:
@@ -167,6 +170,15 @@ class Agent:
                 client.close()
             self._journal.close()
             log.info("stopped", till=self._identity.till_id)
+
+    def _keep_running(self, run: Callable[[], None]) -> None:
+        # A part that fails in a way nobody foresaw must not leave the till selling without it.
+        while not self._ending.is_set():
+            try:
+                run()
+            except Exception:
+                log.exception("fault", part=threading.current_thread().name)
+                self._ending.wait(PART_RESTART_S)
 
     def _changed(self) -> None:
         # Called from the lane's own thread too, so it never waits: a full queue has other inputs,
@@ -178,6 +190,14 @@ class Agent:
     def _learnt(self, known: Known) -> None:
         self._known = known
         self._changed()
+
+    def _take_safely(self, taken: _Input) -> None:
+        # One input that nobody foresaw must not take the basket with it.
+        try:
+            self._take(taken)
+        except Exception:
+            log.exception("fault", part="lane", taken=type(taken).__name__)
+            self._counter.publish(encode_view(self._board.view("key", messages=(_FAULT,))))
 
     def _take(self, taken: _Input) -> None:
         now = self.clock.now()
@@ -341,6 +361,13 @@ class Agent:
         self._board.refresh()
         self._uploader.wake()
         self._counter.publish(encode_view(self._board.view("device")))
+
+
+_FAULT = Message(
+    "fault",
+    "The till met a fault of its own with this input.",
+    "Try it once more, or another way; the basket is as shown. Report the till's log.",
+)
 
 
 def _since_us(mono_s: float) -> int:

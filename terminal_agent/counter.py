@@ -76,6 +76,8 @@ class Counter:
         self._wake_in, self._wake_out = socket.socketpair()
         self._stopping = False
         self._server = _listen(path)
+        self._selector.register(self._server, selectors.EVENT_READ)
+        self._selector.register(self._wake_out, selectors.EVENT_READ)
 
     def stop(self) -> None:
         self._stopping = True
@@ -97,8 +99,6 @@ class Counter:
 
     def run(self) -> None:
         """Takes keys until stopped."""
-        self._selector.register(self._server, selectors.EVENT_READ)
-        self._selector.register(self._wake_out, selectors.EVENT_READ)
         while not self._stopping:
             for entry, _ in self._selector.select():
                 if entry.fileobj is self._server:

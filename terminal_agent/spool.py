@@ -69,7 +69,8 @@ class Spool:
         self._wake.set()
 
     def run(self) -> None:
-        """Prints until stopped. No failure ends it."""
+        """Prints until stopped. What was being sent when the last run ended is in doubt."""
+        self.journal.doubt_interrupted_jobs(self._wall_ms())
         while not self._stopping:
             self._wake.clear()
             try:

@@ -283,3 +283,38 @@ def test_a_scan_is_answered_to_everybody_at_the_counter(till: Till):
     assert view is not None
     assert json.dumps(view["last_line"]).count("Article 1") == 1
     second.close()
+
+
+def test_an_input_nobody_foresaw_leaves_the_basket_and_the_till_alive(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+):
+    till.scan(product(1))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of the program")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(till.agent._lane, "scanned", fail)
+        till.counter.forget()
+        till.scanner.scan(product(2))
+        view = till.until(lambda view: view["messages"] != [])
+    assert codes(view) == ["fault"]
+    assert till.scan(product(2))["total_cents"] == 101 + 102
+
+
+def test_a_part_that_fails_is_started_again(till: Till, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("terminal_agent.agent.PART_RESTART_S", 0.01)
+    real = till.agent._spool.step
+    failed: list[bool] = []
+
+    def fail_once() -> float:
+        if not failed:
+            failed.append(True)
+            raise RuntimeError("a fault of the program")
+        return real()
+
+    monkeypatch.setattr(till.agent._spool, "step", fail_once)
+    till.scan(product(1))
+    till.key("tender", kind="cash")
+    till.until(lambda view: view["receipts_waiting"] == 0)
+    assert failed
