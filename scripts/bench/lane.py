@@ -10,14 +10,14 @@ sales, in the same directory.
 """
 
 import argparse
+import math
 import os
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,8 +139,9 @@ def measure(data: Path, sales: int, members: int, products: int, chance: random.
     return times
 
 
-def percentile(values: Iterable[float], percent: int) -> float:
-    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The nearest rank: the smallest value that `percent` % of them do not exceed."""
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 
 def report(times: Times, members: int) -> Report:
