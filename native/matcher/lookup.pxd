@@ -58,11 +58,15 @@ cdef extern from "near.h" nogil:
         int damaged
     void domain_fill(domain *d)
     void near_begin(near_search *s, const overlay *o, const domain *d, int confirmed, int is_text)
-    void near_numbers(near_search *s, const char *text, size_t length, int errors)
-    void near_texts(near_search *s, const char *text, size_t length, int errors)
     void near_order(near_search *s)
     int near_hit_text(const near_search *s, const near_hit *hit, char *text)
     void near_end(near_search *s)
+
+cdef extern from "near_numbers.h" nogil:
+    void near_numbers(near_search *s, const char *text, size_t length, int errors)
+
+cdef extern from "near_texts.h" nogil:
+    void near_texts(near_search *s, const char *text, size_t length, int errors)
 
 cdef enum:
     KIND_NUMBER = 1

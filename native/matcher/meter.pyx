@@ -4,6 +4,10 @@
 
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from native.matcher.mapped cimport PAGE_BYTES
 from native.matcher.lookup cimport (
     MemberIndex,
     View,
@@ -29,20 +33,32 @@ cdef extern from "meter.h" nogil:
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
 
+cdef enum:
+    QUERY_CHARACTERS_MAX = 24
+    READS_AT_ONCE_MAX = 512  # as METER_WIDTH_MAX
+
 
 def nothing(identifier):
     """The cheapest call that Python can make."""
     return None
 
 
-def random_read_ns(const uint8_t[::1] region, long reads, uint64_t seed):
-    """Nanoseconds of a dependent random read in `region`."""
-    return meter_random_read_ns(&region[0], <size_t>region.shape[0], reads, seed)
+def random_read_ns(MemberIndex index, long reads, uint64_t seed):
+    """Nanoseconds of a random read in the index's table that waits for the one before."""
+    cdef View view = index.current()
+    cdef const uint8_t *region = <const uint8_t *>view.base.table.lines
+    return meter_random_read_ns(region, <size_t>view.base.table.pages * PAGE_BYTES, reads, seed)
 
 
-def parallel_reads_ns(const uint8_t[::1] region, int width, long groups, uint64_t seed):
-    """Nanoseconds of `width` random reads in `region` that run at once."""
-    return meter_parallel_reads_ns(&region[0], <size_t>region.shape[0], width, groups, seed)
+def parallel_reads_ns(MemberIndex index, int width, long groups, uint64_t seed):
+    """Nanoseconds of `width` random reads in the index's table that run at once."""
+    cdef View view = index.current()
+    cdef const uint8_t *region = <const uint8_t *>view.base.table.lines
+    if width < 1 or width > READS_AT_ONCE_MAX:
+        raise ValueError(f"1 to {READS_AT_ONCE_MAX} reads at once")
+    return meter_parallel_reads_ns(
+        region, <size_t>view.base.table.pages * PAGE_BYTES, width, groups, seed
+    )
 
 
 def call_ns(function, list arguments, double[::1] took_ns):
@@ -60,20 +76,43 @@ def call_ns(function, list arguments, double[::1] took_ns):
     return answers
 
 
+cdef struct query:
+    char text[QUERY_CHARACTERS_MAX]
+    size_t length
+
+
+cdef query *copied(list numbers) except NULL:
+    """The numbers side by side, so that finding them in Python's memory is not measured."""
+    cdef query *queries
+    cdef const char *data
+    cdef Py_ssize_t size, i
+    if not numbers:
+        raise ValueError("there is nothing to look up")
+    queries = <query *>malloc(len(numbers) * sizeof(query))
+    if queries == NULL:
+        raise MemoryError()
+    for i in range(len(numbers)):
+        data = PyUnicode_AsUTF8AndSize(numbers[i], &size)
+        queries[i].length = <size_t>min(size, <Py_ssize_t>QUERY_CHARACTERS_MAX)
+        memcpy(queries[i].text, data, queries[i].length)
+    return queries
+
+
 def exact_ns(MemberIndex index, str scheme, list numbers):
     """Nanoseconds of an exact look-up of a number without Python, and how many were found."""
     cdef View view = index.current()
     cdef const domain *d = view.domain_of(scheme)
-    cdef const char *data
-    cdef Py_ssize_t size, i, found = 0
+    cdef query *queries = copied(numbers)
+    cdef Py_ssize_t i, n = len(numbers), found = 0
     cdef uint64_t key
     cdef double start = meter_now_ns()
-    for i in range(len(numbers)):
-        data = PyUnicode_AsUTF8AndSize(numbers[i], &size)
-        if number_key(data, <size_t>size, &key):
+    for i in range(n):
+        if number_key(queries[i].text, queries[i].length, &key):
             found += overlay_find(&view.overlay, siphash_number(d.hash_key, key)) != 0
         SERIALISE()
-    return (meter_now_ns() - start) / len(numbers), found
+    took = meter_now_ns() - start
+    free(queries)
+    return took / n, found
 
 
 def near_ns(MemberIndex index, str scheme, list numbers, int errors=1):
@@ -82,18 +121,19 @@ def near_ns(MemberIndex index, str scheme, list numbers, int errors=1):
     cdef View view = index.current()
     cdef const domain *d = view.domain_of(scheme)
     cdef near_search search
-    cdef const char *data
-    cdef Py_ssize_t size, i
+    cdef query *queries = copied(numbers)
+    cdef Py_ssize_t i, n = len(numbers)
     cdef size_t found = 0
     cdef uint64_t asked = 0
     cdef double start = meter_now_ns()
-    for i in range(len(numbers)):
-        data = PyUnicode_AsUTF8AndSize(numbers[i], &size)
+    for i in range(n):
         near_begin(&search, &view.overlay, d, view.confirmed, 0)
-        near_numbers(&search, data, <size_t>size, errors)
+        near_numbers(&search, queries[i].text, queries[i].length, errors)
         near_order(&search)
         found += search.hit_count
         asked += search.asked
         near_end(&search)
         SERIALISE()
-    return (meter_now_ns() - start) / len(numbers), found, asked
+    took = meter_now_ns() - start
+    free(queries)
+    return took / n, found, asked

@@ -51,29 +51,41 @@ static inline place place_of(uint64_t hash, uint32_t pages) {
     return p;
 }
 
-/* What the line stores under the remainder, else 0; without a branch. The remainders in a page are
- * unique (fill.h sees to it), so at most one lane of the key's two lines answers. */
+/* What a line, or two, store under the remainder, else 0; without a branch. The remainders in a
+ * key's two lines are unique (fill.h sees to it), so at most one slot answers. */
 #if defined(__GNUC__) || defined(__clang__)
 typedef uint32_t four_words __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint64_t two_longs __attribute__((vector_size(16)));
 
-static inline uint32_t lines_find(const uint32_t *a, const uint32_t *b, uint32_t remainder) {
+static inline four_words line_answers(const uint32_t *line, uint32_t remainder) {
     const four_words wanted = {remainder, remainder, remainder, remainder};
-    const four_words *p = (const four_words *)a, *q = (const four_words *)b;
-    const four_words found = (((four_words)(p[0] == wanted) & p[2]) | ((four_words)(p[1] == wanted) & p[3])) |
-                             (((four_words)(q[0] == wanted) & q[2]) | ((four_words)(q[1] == wanted) & q[3]));
-    const two_longs halves = (two_longs)found;
+    const four_words *words = (const four_words *)line;
+    return ((four_words)(words[0] == wanted) & words[2]) | ((four_words)(words[1] == wanted) & words[3]);
+}
+
+static inline uint32_t any_word(four_words words) {
+    const two_longs halves = (two_longs)words;
     const uint64_t both = halves[0] | halves[1];
     return (uint32_t)(both | both >> 32);
 }
-#else
+
+static inline uint32_t line_find(const uint32_t *line, uint32_t remainder) {
+    return any_word(line_answers(line, remainder));
+}
+
 static inline uint32_t lines_find(const uint32_t *a, const uint32_t *b, uint32_t remainder) {
+    return any_word(line_answers(a, remainder) | line_answers(b, remainder));
+}
+#else
+static inline uint32_t line_find(const uint32_t *line, uint32_t remainder) {
     uint32_t found = 0;
-    for (int i = 0; i < LINE_SLOTS; i++) {
-        found |= a[LINE_SLOTS + i] & (uint32_t)-(int32_t)(a[i] == remainder);
-        found |= b[LINE_SLOTS + i] & (uint32_t)-(int32_t)(b[i] == remainder);
-    }
+    for (int i = 0; i < LINE_SLOTS; i++)
+        found |= line[LINE_SLOTS + i] & (0 - (uint32_t)(line[i] == remainder));
     return found;
+}
+
+static inline uint32_t lines_find(const uint32_t *a, const uint32_t *b, uint32_t remainder) {
+    return line_find(a, remainder) | line_find(b, remainder);
 }
 #endif
 
@@ -188,7 +200,9 @@ static inline uint32_t table_find(const table *t, uint64_t hash, int *damaged) {
         *damaged = 1;
         return STORED_NOTHING;
     }
-    const uint32_t stored = lines_find(line_at(t, p.line_a), line_at(t, p.line_b), p.remainder);
+    /* nine members of ten live in their first line: then the second is not waited for */
+    uint32_t stored = line_find(line_at(t, p.line_a), p.remainder);
+    if (!stored) stored = line_find(line_at(t, p.line_b), p.remainder);
     if (UNLIKELY(!stored && (state & PAGE_HAS_SPILLED))) return spill_find(t, hash);
     return stored;
 }

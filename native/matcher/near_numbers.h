@@ -1,0 +1,260 @@
+/* What a number may have been: every error that its check digit allows. */
+#ifndef MATCHER_NEAR_NUMBERS_H
+#define MATCHER_NEAR_NUMBERS_H
+
+#include "near.h"
+
+/* Makes room for a run of at most CANDIDATES_RUN candidates. */
+static inline void near_room(near_search *s) {
+    if (UNLIKELY(s->waiting > BATCH_MAX - CANDIDATES_RUN)) near_flush(s);
+}
+
+static inline int near_room_at(near_search *s, int at) {
+    s->waiting = at;
+    near_room(s);
+    return s->waiting;
+}
+
+/* Writes a candidate at `at`. Whether it is wanted is added to `at`, which no branch could guess;
+ * `at` is the caller's, so that it stays in a register. */
+static inline void near_number(near_search *s, size_t at, uint64_t key, int change, size_t place) {
+    s->key[at] = key;
+    s->what[at] = (uint16_t)((size_t)change << 8 | place);
+}
+
+/* Digits, the first at the left; the value modulo 2^64, and what the digits add to the check sum
+ * at their places. */
+typedef struct {
+    int n;
+    uint8_t digit[QUERY_MAX];
+    uint64_t value;
+    unsigned sum;
+} digits;
+
+static inline void digits_add_up(digits *q, int check) {
+    q->value = 0;
+    q->sum = 0;
+    for (int i = 0; i < q->n; i++) {
+        q->value = q->value * 10 + q->digit[i];
+        q->sum += CHECK_SHARE[check][(q->n - 1 - i) & 1][q->digit[i]];
+    }
+}
+
+/* How much is missing from the check sum to a multiple of ten. */
+static inline int lacking(unsigned sum) {
+    return (int)((1000 - sum) % 10);
+}
+
+/* One digit other, from the digit `from` on: where there is a check digit, the one that mends it. */
+static void near_mended(near_search *s, const digits *q, int from, int change) {
+    const int lacks = lacking(q->sum);
+    const uint8_t *mended = s->domain->mended[lacks][0];
+    const uint64_t whole = FIRST_KEY[q->n] + q->value;
+    if (!lacks) return; /* no other digit adds nothing */
+    near_room(s);
+    size_t at = (size_t)s->waiting, place = (size_t)q->n - (size_t)from;
+    for (size_t i = (size_t)from; place-- > 0; i++) {
+        const uint64_t x = q->digit[i], y = mended[(place & 1) * 10 + x];
+        near_number(s, at, whole + (y - x) * POWER_OF_TEN[place], change, i);
+        at += y != x;
+    }
+    s->waiting = (int)at;
+}
+
+static void near_substituted(near_search *s, const digits *q, int from, int change) {
+    const uint64_t whole = FIRST_KEY[q->n] + q->value;
+    for (int i = from; i < q->n; i++) {
+        const uint64_t x = q->digit[i], unit = POWER_OF_TEN[q->n - 1 - i];
+        near_room(s);
+        for (uint64_t y = 0; y < 10; y++)
+            if (y != x) near_number(s, (size_t)s->waiting++, whole + (y - x) * unit, change, (size_t)i);
+    }
+}
+
+/* Two neighbours changed places. */
+static void near_swapped(near_search *s, const digits *q, int change) {
+    const uint8_t *swappable = s->domain->swappable[lacking(q->sum)][0];
+    const uint64_t whole = FIRST_KEY[q->n] + q->value;
+    near_room(s);
+    size_t at = (size_t)s->waiting, place = (size_t)q->n - 1;
+    uint64_t a = q->digit[0];
+    for (size_t i = 0; place-- > 0; i++) {
+        const uint64_t b = q->digit[i + 1];
+        near_number(s, at, whole + (b - a) * NINE_TIMES_POWER[place], change, i);
+        at += swappable[(place & 1) * 100 + a * 10 + b];
+        a = b;
+    }
+    s->waiting = (int)at;
+}
+
+/* One of the query's digits too many; of a row of equal ones, the last. */
+static void near_shorter(near_search *s, const digits *q, int two) {
+    const int check = s->domain->check, n = q->n;
+    uint64_t left = 0;
+    unsigned left_sum = 0, left_moved = 0; /* at their places, and one place to the right */
+    near_room(s);
+    int at = s->waiting;
+    for (int i = 0; i < n; i++) {
+        const int place = n - 1 - i;
+        const uint8_t x = q->digit[i];
+        const int last = i + 1 == n || x != q->digit[i + 1], row = i > 0 && x == q->digit[i - 1];
+        left_sum += CHECK_SHARE[check][place & 1][x];
+        const unsigned sum = left_moved + q->sum - left_sum;
+        const uint64_t key = FIRST_KEY[n - 1] + q->value - (9 * left + x) * POWER_OF_TEN[place];
+        near_number(s, (size_t)at, key, two ? CHANGE_TWO : row ? CHANGE_DOUBLE : CHANGE_EXTRA, (size_t)i);
+        at += last & (sum % 10 == 0);
+        left_moved += CHECK_SHARE[check][(place + 1) & 1][x];
+        left = left * 10 + x;
+    }
+    s->waiting = at;
+}
+
+/* One digit more than the query's, before digit `i`; not the digit that is there already. */
+static void near_longer(near_search *s, const digits *q, int change) {
+    const int check = s->domain->check, n = q->n;
+    uint64_t left = 0;
+    unsigned left_sum = 0, left_moved = 0; /* at their places, and one place to the left */
+    near_room(s);
+    int at = s->waiting;
+    for (int i = 0; i <= n; i++) {
+        const int place = n - i;
+        const unsigned next = i < n ? q->digit[i] : 10;
+        const uint64_t key = FIRST_KEY[n + 1] + q->value + 9 * left * POWER_OF_TEN[place];
+        if (check) {
+            const unsigned x = CHECK_DIGIT[check][place & 1][lacking(left_moved + q->sum - left_sum)];
+            near_number(s, (size_t)at, key + x * POWER_OF_TEN[place], change, (size_t)i);
+            at += x != next;
+        } else {
+            at = near_room_at(s, at);
+            for (unsigned x = 0; x < 10; x++) {
+                near_number(s, (size_t)at, key + x * POWER_OF_TEN[place], change, (size_t)i);
+                at += x != next;
+            }
+        }
+        if (i == n) break;
+        left_sum += CHECK_SHARE[check][(place - 1) & 1][next];
+        left_moved += CHECK_SHARE[check][place & 1][next];
+        left = left * 10 + next;
+    }
+    s->waiting = at;
+}
+
+/* Everything that is one error away. `two`: it is the second error. */
+static void near_one(near_search *s, const digits *q, int from, int two) {
+    const domain *d = s->domain;
+    if (allows(d, q->n)) {
+        if (d->check) near_mended(s, q, from, two ? CHANGE_TWO : CHANGE_SUBSTITUTED);
+        else near_substituted(s, q, from, two ? CHANGE_TWO : CHANGE_SUBSTITUTED);
+        near_swapped(s, q, two ? CHANGE_TWO : CHANGE_SWAPPED);
+    }
+    if (allows(d, q->n - 1)) near_shorter(s, q, two);
+    if (allows(d, q->n + 1)) near_longer(s, q, two ? CHANGE_TWO : CHANGE_MISSING);
+}
+
+static void near_second(near_search *s, digits *first, int from) {
+    const domain *d = s->domain;
+    if (!allows(d, first->n - 1) && !allows(d, first->n) && !allows(d, first->n + 1)) return;
+    digits_add_up(first, d->check);
+    near_one(s, first, from, 1);
+}
+
+/* Two errors: every first one, as the check digit says nothing about it alone, then a second. */
+static void near_two(near_search *s, const digits *q) {
+    const int n = q->n;
+    digits first = *q;
+    for (int i = 0; i < n; i++) {
+        for (uint8_t x = 0; x < 10; x++) {
+            if (x == q->digit[i]) continue;
+            first.digit[i] = x;
+            near_second(s, &first, i + 1);
+        }
+        first.digit[i] = q->digit[i];
+    }
+    for (int i = 0; i + 1 < n; i++) {
+        if (q->digit[i] == q->digit[i + 1]) continue;
+        first.digit[i] = q->digit[i + 1];
+        first.digit[i + 1] = q->digit[i];
+        near_second(s, &first, 0);
+        first.digit[i] = q->digit[i];
+        first.digit[i + 1] = q->digit[i + 1];
+    }
+    first.n = n - 1;
+    for (int i = 0; i < n; i++) {
+        if (i + 1 < n && q->digit[i] == q->digit[i + 1]) continue;
+        memcpy(first.digit, q->digit, (size_t)i);
+        memcpy(first.digit + i, q->digit + i + 1, (size_t)(n - i - 1));
+        near_second(s, &first, 0);
+    }
+    first.n = n + 1;
+    for (int i = 0; i <= n; i++) {
+        memcpy(first.digit, q->digit, (size_t)i);
+        memcpy(first.digit + i + 1, q->digit + i, (size_t)(n - i));
+        for (uint8_t x = 0; x < 10; x++) {
+            if (i < n && x == q->digit[i]) continue;
+            first.digit[i] = x;
+            near_second(s, &first, 0);
+        }
+    }
+}
+
+/* The unreadable digits that are left, from `open` on, filled in every way the check digit allows.
+ * `key` and `sum` (0 to 9) are of what is known: `place` counts from the right. */
+static void near_unreadable(near_search *s, const uint8_t *place, int open, uint64_t key, unsigned sum) {
+    const domain *d = s->domain;
+    const uint8_t (*share)[10] = CHECK_SHARE[d->check], *here = share[place[0] & 1];
+    const uint64_t unit = POWER_OF_TEN[place[0]];
+    if (d->check && open == 2) {
+        const uint8_t *solved = d->solved[place[1] & 1];
+        near_room(s);
+        size_t at = (size_t)s->waiting;
+        for (uint64_t x = 0; x < 10; x++)
+            near_number(s, at++, key + x * unit + solved[sum + here[x]] * POWER_OF_TEN[place[1]], CHANGE_UNREADABLE, 0);
+        s->waiting = (int)at;
+        near_start(s);
+    } else if (d->check && open == 1) {
+        near_room(s);
+        near_number(s, (size_t)s->waiting++, key + d->solved[place[0] & 1][sum] * unit, CHANGE_UNREADABLE, 0);
+    } else {
+        for (uint64_t x = 0; x < 10; x++) {
+            if (open > 1) {
+                near_unreadable(s, place + 1, open - 1, key + x * unit, (sum + here[x]) % 10);
+            } else {
+                near_room(s);
+                near_number(s, (size_t)s->waiting++, key + x * unit, CHANGE_UNREADABLE, 0);
+            }
+        }
+    }
+}
+
+/* Reads digits and unreadable ones, which count as zeros and whose places from the right are noted;
+ * false when there is anything else. */
+static int near_digits(const char *text, size_t length, digits *q, uint8_t *place, int *opens) {
+    *opens = 0;
+    if (length == 0 || length > NUMBER_DIGITS_MAX + 2) return 0;
+    q->n = (int)length;
+    for (int i = 0; i < q->n; i++) {
+        q->digit[i] = (uint8_t)(text[i] - '0');
+        if (q->digit[i] <= 9) continue;
+        if (text[i] != '?' || *opens == UNREADABLE_MAX) return 0;
+        place[(*opens)++] = (uint8_t)(q->n - 1 - i);
+        q->digit[i] = 0;
+    }
+    return 1;
+}
+
+static void near_numbers(near_search *s, const char *text, size_t length, int errors) {
+    digits q;
+    uint8_t place[UNREADABLE_MAX];
+    int opens;
+    if (!near_digits(text, length, &q, place, &opens)) return;
+    digits_add_up(&q, s->domain->check);
+    if (opens) {
+        if (allows(s->domain, q.n)) near_unreadable(s, place, opens, FIRST_KEY[q.n] + q.value, q.sum % 10);
+    } else {
+        near_one(s, &q, 0, 0);
+        if (errors == 2) near_two(s, &q);
+    }
+    near_flush(s);
+}
+
+#endif
