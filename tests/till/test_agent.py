@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from scripts.virtual.cashier import Counter
-from scripts.virtual.ports import PtyPort
+from scripts.virtual.ports import Port, PtyPort, TcpPort
 from scripts.virtual.printer import PrinterUnit, ReceiptTray
 from scripts.virtual.scanner import VirtualScanner
 from scripts.virtual.shop import card, open_shop, product
@@ -64,14 +64,21 @@ class Till:
         return [decode_event(body).body for (body,) in rows]
 
 
+def tray(data: Path) -> ReceiptTray:
+    return ReceiptTray(data / "r", draw=False)
+
+
 @contextmanager
-def open_till(data: Path, **config: str) -> Generator[Till]:
+def open_till(
+    data: Path, plug_in: Callable[[], Port] | None = None, **config: str
+) -> Generator[Till]:
     file = data / "till.toml"
     for name, line in config.items():
         file.write_text(file.read_text().replace(f"[{name}]", f"[{name}]\n{line}"))
     scanner = VirtualScanner(data / "scanner")
-    printer = PrinterUnit(lambda: PtyPort(data / "printer"), ReceiptTray(data / "r", draw=False))
+    printer = PrinterUnit(plug_in or (lambda: PtyPort(data / "printer")), tray(data))
     printer.start()
+    file.write_text(file.read_text().replace(f"{data}/printer", printer.path))
     settings = load_config(file)
     agent = Agent(settings, load_identity(settings.key_file))
     thread = threading.Thread(target=agent.run)
@@ -120,6 +127,15 @@ def test_a_sale_from_the_first_beep_to_the_receipt(till: Till):
     assert "1.00 off your next visit" in paper
     assert view["last_sale"]["receipt"] in paper
     assert card(7) not in paper
+
+
+def test_a_receipt_comes_out_of_a_network_printer(shop: Path):
+    with open_till(shop, TcpPort) as till:
+        till.scan(product(3))
+        till.key("tender", kind="card")
+        till.until(lambda view: view["receipts_waiting"] == 0)
+        assert till.key("view")["printer"] == "ready"
+        assert "Article 3" in next((till.data / "r").glob("*.txt")).read_text()
 
 
 def test_bytes_that_are_no_scan_say_what_to_do_and_the_next_scan_works(till: Till):
