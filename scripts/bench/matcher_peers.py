@@ -76,8 +76,10 @@ def open_marisa(directory: Path) -> Peer:
 
 def build_lmdb(numbers: Sequence[str], directory: Path) -> None:
     lmdb = _module("lmdb")
+    path = directory / "peer.lmdb"
+    path.unlink(missing_ok=True)
     size = max(len(numbers) * LMDB_BYTES_A_KEY, 2**24)
-    environment = lmdb.open(str(directory / "peer.lmdb"), map_size=size, subdir=False)
+    environment = lmdb.open(str(path), map_size=size, subdir=False)
     pairs = [(number.encode(), i.to_bytes(4, "little")) for i, number in enumerate(numbers)]
     with environment.begin(write=True) as transaction, transaction.cursor() as cursor:
         cursor.putmulti(sorted(pairs), append=True)
