@@ -81,13 +81,17 @@ class Till(Table, table=True):
 
 
 class TillEpoch(Table, table=True):
-    """One enrolment of a till: in which store, under which key. Sales take their store from it."""
+    """One enrolment of a till: in which store, under which key. Sales take their store from it.
+
+    Vouchers printed in it are good until it is revoked; enrolling again does not undo that.
+    """
 
     till_id: str = Field(primary_key=True, foreign_key="till.till_id")
     epoch: int = Field(primary_key=True, sa_type=BigInteger)
     store_id: str = Field(foreign_key="store.store_id")
     public_key: bytes = Field(sa_type=LargeBinary)
     enrolled_at_ms: int = Field(sa_type=BigInteger)
+    revoked_at_ms: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class EnrolmentCode(Table, table=True):

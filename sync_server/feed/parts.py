@@ -11,7 +11,7 @@ from sync_server.registry.generations import Part, part_version
 from sync_server.registry.offers import current_offers
 from sync_server.registry.products import all_products
 from sync_server.registry.tills import OFFICE_ISSUER
-from sync_server.tables import Till
+from sync_server.tables import TillEpoch
 from wire.feed import OfferList, ProductList, VoucherKey, encode_feed
 
 
@@ -60,11 +60,14 @@ class FeedParts:
 
 
 def _voucher_keys(connection: Connection, office: Office) -> tuple[VoucherKey, ...]:
-    """The keys of all enrolled tills that are not revoked, and the office's own."""
+    """The office's own key, then those of every till's epochs that are not revoked, newest first.
+
+    A till that enrolled again has several: what it printed under an older key stays good.
+    """
     found = connection.execute(
-        select(col(Till.till_id), col(Till.public_key))
-        .where(col(Till.public_key).is_not(None), col(Till.revoked_at_ms).is_(None))
-        .order_by(col(Till.till_id))
+        select(col(TillEpoch.till_id), col(TillEpoch.public_key))
+        .where(col(TillEpoch.revoked_at_ms).is_(None))
+        .order_by(col(TillEpoch.till_id), col(TillEpoch.epoch).desc())
     )
-    tills = tuple(VoucherKey(till_id, key) for till_id, key in found if key is not None)
-    return (VoucherKey(OFFICE_ISSUER, office.keys.public_key()), *tills)
+    own = VoucherKey(OFFICE_ISSUER, office.keys.public_key())
+    return tuple(dict.fromkeys((own, *(VoucherKey(till_id, key) for till_id, key in found))))

@@ -11,7 +11,7 @@ from sqlmodel import col
 from sync_server.errors import RegistryError
 from sync_server.registry.generations import Part, next_generation
 from sync_server.registry.stores import require_store
-from sync_server.tables import Alarm, EnrolmentCode, Quarantine, Till, Watermark
+from sync_server.tables import Alarm, EnrolmentCode, Quarantine, Till, TillEpoch, Watermark
 
 CODE_GROUPS = 4
 CODE_GROUP_CHARS = 5
@@ -92,6 +92,12 @@ def revoke_till(connection: Connection, till_id: str, now_ms: int) -> None:
             f"There is no till {till_id} that could be revoked.",
             "See which there are: klantreis-office till list",
         )
+    # A new enrolment makes the till good again, not the keys it had.
+    connection.execute(
+        update(TillEpoch)
+        .where(col(TillEpoch.till_id) == till_id, col(TillEpoch.revoked_at_ms).is_(None))
+        .values(revoked_at_ms=now_ms)
+    )
     # Codes that are still good would let the machine in again.
     connection.execute(
         update(EnrolmentCode)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -149,6 +150,42 @@ def test_a_revoked_tills_key_leaves_the_feed(desk: "Desk", till: "SimTill") -> N
     answer = till.request("GET", "/v1/feed/offers", headers={"If-None-Match": before})
     issuers = [key.issuer for key in decode_feed(answer.content, OfferList).voucher_keys]
     assert issuers == ["office", "till-1"]
+
+
+def keys_of(till: "SimTill") -> list[tuple[str, bytes]]:
+    answer = till.request("GET", "/v1/feed/offers")
+    found = decode_feed(answer.content, OfferList).voucher_keys
+    return [(key.issuer, key.public_key) for key in found if key.issuer != "office"]
+
+
+def public(till: "SimTill") -> bytes:
+    return till.key.public_key().public_bytes_raw()
+
+
+def test_a_till_that_enrols_again_keeps_its_older_keys_newest_first(desk: "Desk") -> None:
+    first, second, third = desk.till(), desk.till(), desk.till()
+    other = desk.till("till-2")
+    assert keys_of(third) == [
+        ("till-1", public(third)),
+        ("till-1", public(second)),
+        ("till-1", public(first)),
+        ("till-2", public(other)),
+    ]
+
+
+def test_a_till_that_enrols_again_with_its_key_has_it_once(desk: "Desk") -> None:
+    till = desk.till()
+    body = {"code": desk.code("till-1"), "public_key": public(till)}
+    assert desk.http.post("/v1/enrol", content=msgspec.json.encode(body)).status_code == 200
+    assert keys_of(till) == [("till-1", public(till))]
+
+
+def test_a_key_that_was_revoked_stays_out_when_the_till_enrols_again(desk: "Desk") -> None:
+    desk.till()
+    with desk.office.database.write() as connection:
+        revoke_till(connection, "till-1", desk.clock.ms)
+    again = desk.till()
+    assert keys_of(again) == [("till-1", public(again))]
 
 
 def test_a_withdrawn_offer_leaves_the_feed(desk: "Desk", till: "SimTill") -> None:

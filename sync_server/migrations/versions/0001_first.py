@@ -308,6 +308,7 @@ def upgrade() -> None:
             ["store_id"], ["store.store_id"], name=op.f("till_epoch_store_id_fk")
         ),
         sa.ForeignKeyConstraint(["till_id"], ["till.till_id"], name=op.f("till_epoch_till_id_fk")),
+        sa.Column("revoked_at_ms", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("till_id", "epoch", name=op.f("till_epoch_pk")),
     )
     op.create_table(
