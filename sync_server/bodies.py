@@ -35,5 +35,5 @@ def _too_large(bytes_max: int) -> Refused:
         413,
         "too_large",
         f"The body is larger than {bytes_max} bytes.",
-        "Send fewer events at a time.",
+        "Send less at a time.",
     )

@@ -15,6 +15,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from sync_server.auth.guards import COOKIE
 from sync_server.feed.routes import INDEX_CONTENT_TYPE
 from sync_server.ingest.routes import EVENTS_PATH
+from sync_server.registry.routes import ENROL_PATH
 from wire.batches import BATCH_CONTENT_TYPE, Ack, Refusal
 from wire.enrolment import Enrolment, EnrolmentRequest
 from wire.feed import FEED_CONTENT_TYPE
@@ -74,6 +75,10 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
             "application/json": {"schema": refs[_WIRE.index(ReadableBatch)]},
             BATCH_CONTENT_TYPE: {"schema": _BYTES},
         },
+    }
+    document["paths"][ENROL_PATH]["post"]["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": refs[_WIRE.index(EnrolmentRequest)]}},
     }
     for path, status, content_type in (
         ("members", "200", INDEX_CONTENT_TYPE),

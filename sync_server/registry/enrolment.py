@@ -2,6 +2,7 @@
 
 from hmac import compare_digest
 
+import msgspec
 from sqlalchemy import Connection, insert, select, update
 from sqlmodel import col
 
@@ -28,6 +29,19 @@ class CodeRefused(Refused):
             "The enrolment code is unknown, used up or too old.",
             "Print a new one at the office: klantreis-office till add TILL",
         )
+
+
+def read_enrolment(body: bytes) -> EnrolmentRequest:
+    """The request in a body of JSON. Raises `Refused` (400) with the reason."""
+    try:
+        return msgspec.json.decode(body, type=EnrolmentRequest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(
+            400,
+            "enrolment",
+            f"The body is no request to enrol: {error}",
+            'Send JSON: {"code": "…", "public_key": "…"}, the key in base64.',
+        ) from error
 
 
 def enrol(

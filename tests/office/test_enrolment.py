@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sync_server.auth.attempts import BAD_ATTEMPTS_MAX
-from sync_server.errors import RegistryError
+from sync_server.errors import RegistryError, Refused
+from sync_server.registry.enrolment import read_enrolment
 from sync_server.registry.tills import CODE_MINUTES_MAX, add_till, list_tills, revoke_till
 from sync_server.tables import EnrolmentCode, TillEpoch, Watermark
 from wire.batches import Ack
@@ -118,6 +121,12 @@ def test_bad_codes_are_bounded(desk: "Desk") -> None:
         b'{"code": "short", "public_key": ""}',
         b'{"code": "long enough", "public_key": "AAAA"}',
         b'{"code": "long enough", "public_key": 5}',
+        b"[" * 4_000,
+        b'{"a":' + b"[" * 4_000,
+        b'{"code": ' * 400,
+        b'{"code": "\xff\xff", "public_key": ""}',
+        b'{"\xff": 1}',
+        b"\xff",
         b'{"code": "\\ud800\\ud800\\ud800\\ud800", "public_key": "' + b"A" * 43 + b'="}',
     ],
 )
@@ -127,6 +136,21 @@ def test_rubbish_is_refused_with_a_reason(desk: "Desk", body: bytes) -> None:
     assert answer.status_code in (400, 403)
     assert answer.json()["message"]
     assert answer.json()["fix"]
+
+
+@given(st.binary(max_size=200) | st.text('[]{}:,"code', max_size=200).map(str.encode))
+def test_any_rubbish_is_an_attempt_that_is_refused(data: bytes) -> None:
+    with pytest.raises(Refused) as refused:
+        read_enrolment(data)
+    assert (refused.value.status, refused.value.code) == (400, "enrolment")
+
+
+@pytest.mark.parametrize("body", [b"{", b"[" * 4_000, b'{"code": "\xff"}'])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_rubbish_is_counted_as_a_bad_attempt(desk: "Desk", body: bytes) -> None:
+    for _ in range(BAD_ATTEMPTS_MAX):
+        assert desk.http.post("/v1/enrol", content=body).status_code == 400
+    assert desk.http.post("/v1/enrol", content=body).status_code == 429
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
