@@ -156,7 +156,14 @@ class Agent:
         gc.freeze()  # what was loaded stays: the collector need not look at it at the lane
         for thread in threads:
             thread.start()
-        log.info("started", till=self._identity.till_id, epoch=self._journal.epoch)
+        log.info(
+            "started",
+            till=self._identity.till_id,
+            epoch=self._journal.epoch,
+            scanner=self.config.scanner_port,
+            printer=self.config.printer_port,
+            counter=str(self.config.counter_socket),
+        )
         try:
             while not isinstance(taken := self._inputs.get(), _Stop):
                 self._take_safely(taken)

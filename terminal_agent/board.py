@@ -56,6 +56,7 @@ class Board:
         self._views = 0
         self.scanner_problem: TillError | None = None
         self.scanner_ready = False
+        self._answered: tuple[Message, ...] = ()
         self.last_sale: LastSale | None = None
         last = journal.last_sale()
         if last is not None:
@@ -83,7 +84,15 @@ class Board:
         commit_us: int | None = None,
         whole: bool = False,
     ) -> View:
-        """The view of this moment; with `whole` it carries every line of the basket."""
+        """The view of this moment; with `whole` it carries every line of the basket.
+
+        What the last scan or key was told stays until the next one: a screen that comes back, or
+        a device that changes, does not wipe it away.
+        """
+        if cause in ("scan", "key") and not whole:
+            self._answered = messages
+        else:
+            messages = (*messages, *self._answered)
         self._views += 1
         basket = self._lane.basket
         items = [] if basket is None else basket.items
@@ -120,8 +129,12 @@ class Board:
 
     def _standing(self) -> tuple[Message, ...]:
         # What stays wrong until somebody mends it is in every view.
-        problems = (self.scanner_problem, self._spool.problem)
-        standing = [as_message(problem) for problem in problems if problem is not None]
+        problems = (("Scanner", self.scanner_problem), ("Printer", self._spool.problem))
+        standing = [
+            Message(problem.code, f"{device}: {problem.message}", problem.fix)
+            for device, problem in problems
+            if problem is not None
+        ]
         if self._spool.state in _PRINTER_SAYS:
             standing.append(_PRINTER_SAYS[self._spool.state])
         if self._uncertain:

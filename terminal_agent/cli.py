@@ -1,7 +1,6 @@
 """`klantreis-till`: what a technician types."""
 
 import fcntl
-import logging
 import os
 import signal
 import sys
@@ -11,13 +10,19 @@ from pathlib import Path
 from typing import Annotated
 
 import httpx
-import structlog
 import typer
 
 from terminal_agent.agent import Agent
 from terminal_agent.config import Config, load_config
 from terminal_agent.errors import TillError
-from terminal_agent.identity import ENROL_S_MAX, enrol, load_identity, save_identity
+from terminal_agent.identity import (
+    ENROL_S_MAX,
+    enrol,
+    load_identity,
+    pending_key,
+    save_identity,
+)
+from terminal_agent.logs import set_up_logs
 from terminal_agent.office import open_client
 from terminal_agent.profiles import printer_names, scanner_names
 
@@ -64,8 +69,10 @@ def enrol_till(
             json = {"Content-Type": "application/json"}
             return client.post(url, content=body, headers=json, timeout=ENROL_S_MAX)
 
-        key = enrol(settings.office_url, code, post)
+        pending = settings.key_file.with_suffix(".pending")
+        key = enrol(settings.office_url, code, pending_key(pending), post)
         save_identity(settings.key_file, key)
+        pending.unlink(missing_ok=True)
     typer.echo(f"Enrolled as till {key.till_id} of {key.store_name} ({key.store_id}).")
     typer.echo(f"Its key is in {settings.key_file}. Next: klantreis-till run --config {config}")
 
@@ -108,28 +115,16 @@ def alone(config: Config) -> Generator[None]:
             raise TillError(
                 "till_runs_already",
                 f"Another klantreis-till uses {config.data}.",
-                "Stop it first, or give this till a data directory of its own.",
+                "Stop it first. A second till on this machine has a data directory of its own.",
             ) from error
         yield
     finally:
         os.close(descriptor)
 
 
-def _set_up_logs() -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-    )
-
-
 def main() -> None:
     """Runs a command. Exit status 1 with message and fix when it cannot be done."""
-    _set_up_logs()
+    set_up_logs()
     try:
         app()
     except TillError as error:

@@ -52,7 +52,7 @@ class Feed:
         """Takes up what was kept. What cannot be used is fetched again."""
         try:
             kept = msgspec.json.decode(self._file("versions").read_bytes(), type=_Versions)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
         for part in PARTS:
             if part in kept.versions:
@@ -88,9 +88,9 @@ class Feed:
             answer = self.office.feed(part, self._versions.get(part))
             if answer is not None:
                 self._keep(part, answer)
+                # In force at once: the next part may not come, and this one is not sent again.
+                self.changed(self.known)
                 fresh = True
-        if fresh:
-            self.changed(self.known)
         return fresh
 
     def _keep(self, part: str, answer: FeedPart) -> None:
@@ -115,7 +115,9 @@ class Feed:
             self.known = replace(self.known, products=_by_code(products))
         elif part == "offers":
             offers = decode_feed(file.read_bytes(), OfferList)
-            keys = {key.issuer: key.public_key for key in offers.voucher_keys}
+            keys: dict[str, tuple[bytes, ...]] = {}
+            for key in offers.voucher_keys:
+                keys[key.issuer] = (*keys.get(key.issuer, ()), key.public_key)
             self.known = replace(self.known, offers=offers.offers, voucher_keys=keys)
         else:
             index = MemberIndex.open(file, key=self.identity.key.identifier_key)

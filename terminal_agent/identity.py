@@ -5,6 +5,7 @@ identifier key is what protects card numbers, so it lives here and not beside th
 """
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from wire.enrolment import Enrolment, EnrolmentRequest
 from wire.identifiers import identifier_token
 
 ENROL_S_MAX = 30.0
+ENROLMENT_CODE = re.compile(r"[0-9A-Za-z-]{8,64}")
 ANSWER_BYTES_MAX = 64 * 1024
 
 
@@ -88,11 +90,15 @@ def load_identity(file: Path) -> Identity:
 
 def save_identity(file: Path, key: KeyFile) -> None:
     """Writes the key file in one step, mode 0600, synced."""
+    _write_private(file, msgspec.json.encode(key))
+
+
+def _write_private(file: Path, data: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = file.with_suffix(".new")
     descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
-        stream.write(msgspec.json.encode(key))
+        stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(file)
@@ -103,12 +109,35 @@ def save_identity(file: Path, key: KeyFile) -> None:
         os.close(directory)
 
 
-def enrol(office_url: str, code: str, post: Callable[[str, bytes], httpx.Response]) -> KeyFile:
+def pending_key(file: Path) -> Ed25519PrivateKey:
+    """The private key that waits in `file` for its enrolment, made when there is none.
+
+    An answer can be lost on its way. The office gives it again for the same code and the same key.
+    """
+    try:
+        return Ed25519PrivateKey.from_private_bytes(file.read_bytes())
+    except (FileNotFoundError, ValueError):
+        private = Ed25519PrivateKey.generate()
+    _write_private(file, private.private_bytes_raw())
+    return private
+
+
+def enrol(
+    office_url: str,
+    code: str,
+    private: Ed25519PrivateKey,
+    post: Callable[[str, bytes], httpx.Response],
+) -> KeyFile:
     """Exchanges a one-time code for this till's identity. The private key never leaves.
 
     Raises `OfficeRefused` or `OfficeUnreachable`.
     """
-    private = Ed25519PrivateKey.generate()
+    if not ENROLMENT_CODE.fullmatch(code.strip()):
+        raise OfficeRefused(
+            "code",
+            "This is no enrolment code.",
+            'Type it as "klantreis-office till add" printed it.',
+        )
     request = EnrolmentRequest(code.strip(), private.public_key().public_bytes_raw())
     try:
         answer = post(f"{office_url}/v1/enrol", msgspec.json.encode(request))
@@ -122,12 +151,12 @@ def enrol(office_url: str, code: str, post: Callable[[str, bytes], httpx.Respons
     if answer.status_code >= 300:
         try:
             refusal = msgspec.json.decode(content, type=Refusal)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise _not_the_office(office_url, answer.status_code) from error
         raise OfficeRefused(refusal.code, refusal.message, refusal.fix)
     try:
         enrolment = msgspec.json.decode(content, type=Enrolment)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _not_the_office(office_url, answer.status_code) from error
     return KeyFile(
         till_id=enrolment.till_id,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+import msgspec
 from sqlalchemy import Connection, Table, create_engine, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
@@ -182,6 +183,18 @@ class Journal:
                 connection.exec_driver_sql("ROLLBACK")
             raise
 
+    @contextmanager
+    def _reading(self) -> Generator[None]:
+        with self._read_lock:
+            try:
+                yield
+            except DBAPIError as error:
+                raise JournalError(
+                    "journal_not_read",
+                    f"The journal cannot be read: {error.orig}.",
+                    f"Check the disk of {self.file.parent}.",
+                ) from error
+
     def close(self) -> None:
         """Closes both connections."""
         with self._lock, self._read_lock:
@@ -239,6 +252,15 @@ class Journal:
     def _append(self, connection: Connection, body: Body, at_ms: int) -> None:
         seq = self._seq + 1
         data = encode_event(Event(seq, at_ms, body))
+        # Encoding checks no bounds. What the office could not read must not become a sale.
+        try:
+            decode_event(data)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise JournalError(
+                "event_out_of_bounds",
+                f"This cannot be recorded: {error}.",
+                "Take the basket apart, or cancel it and ring it up again; report this line.",
+            ) from error
         after = next_hash(self._hash, data)
         connection.execute(
             _INSERT_EVENT,
@@ -262,7 +284,7 @@ class Journal:
         return self._job(JobState.MAYBE_PRINTED)
 
     def _job(self, state: JobState) -> Job | None:
-        with self._read_lock:
+        with self._reading():
             row = self._read.execute(
                 select(_JOB)
                 .where(_JOB.c.state == state.value)
@@ -277,7 +299,7 @@ class Journal:
 
     def jobs_in(self, *states: JobState) -> int:
         """How many receipts are in one of these states."""
-        with self._read_lock:
+        with self._reading():
             return self._read.execute(
                 select(func.count())
                 .select_from(_JOB)
@@ -329,7 +351,7 @@ class Journal:
 
     def last_sale(self) -> tuple[Place, Sale] | None:
         """The newest committed sale, also of an epoch before."""
-        with self._read_lock:
+        with self._reading():
             row = self._read.execute(
                 select(_EVENT.c.epoch, _EVENT.c.seq, _EVENT.c.body)
                 .where(_EVENT.c.kind == "sale")
@@ -338,18 +360,22 @@ class Journal:
             ).first()
         if row is None:
             return None
-        body = decode_event(row.body).body
-        assert isinstance(body, Sale)
+        try:
+            body = decode_event(row.body).body
+        except (msgspec.MsgspecError, ValueError):
+            return None  # of another version; it stops nothing
+        if not isinstance(body, Sale):
+            return None
         return Place(self.till_id, row.epoch, row.seq), body
 
     def redeemed(self) -> set[str]:
         """Ids of the vouchers this till has taken."""
-        with self._read_lock:
+        with self._reading():
             return set(self._read.execute(select(_REDEEMED.c.voucher_id)).scalars())
 
     def unsent(self, events_max: int, bytes_max: int) -> Unsent | None:
         """The oldest events the office has not acknowledged, at least one; None when all are."""
-        with self._read_lock:
+        with self._reading():
             for epoch, acknowledged in self._read.execute(
                 select(_EPOCH.c.epoch, _EPOCH.c.acknowledged_seq).order_by(_EPOCH.c.epoch)
             ).all():
@@ -385,7 +411,7 @@ class Journal:
         newest = (
             select(func.max(_EVENT.c.seq)).where(_EVENT.c.epoch == _EPOCH.c.epoch).scalar_subquery()
         )
-        with self._read_lock:
+        with self._reading():
             return self._read.execute(
                 select(func.coalesce(func.sum(newest - _EPOCH.c.acknowledged_seq), 0))
             ).scalar_one()
@@ -393,10 +419,15 @@ class Journal:
     def acknowledge(self, epoch: int, watermark: int) -> None:
         """The office has everything of `epoch` up to `watermark`. Never moves back."""
         with self._lock, self._journalled() as connection:
+            # Never past what this journal holds: an office that has more has another past.
+            newest = connection.execute(
+                select(func.max(_EVENT.c.seq)).where(_EVENT.c.epoch == epoch)
+            ).scalar_one()
+            upto = min(watermark, newest or 0)
             connection.execute(
                 update(_EPOCH)
-                .where(_EPOCH.c.epoch == epoch, _EPOCH.c.acknowledged_seq < watermark)
-                .values(acknowledged_seq=watermark)
+                .where(_EPOCH.c.epoch == epoch, _EPOCH.c.acknowledged_seq < upto)
+                .values(acknowledged_seq=upto)
             )
 
     def rewind(self, epoch: int, watermark: int) -> bool:

@@ -23,5 +23,7 @@ class Known:
     verify: Verify
     products: Mapping[str, Product] = field(default_factory=dict[str, Product])
     offers: tuple[Offer, ...] = ()
-    voucher_keys: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    voucher_keys: Mapping[str, tuple[bytes, ...]] = field(
+        default_factory=dict[str, tuple[bytes, ...]]
+    )
     find_member: Callable[[str, str], int | None] = _nobody

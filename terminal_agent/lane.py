@@ -35,7 +35,10 @@ from terminal_agent.known import Known
 from terminal_agent.messages import Message
 from terminal_agent.now import Now
 from wire.events import (
+    CENTS_MAX,
     LINES_MAX,
+    TENDERS_MAX,
+    VOUCHERS_MAX,
     Checkout,
     Line,
     Link,
@@ -258,8 +261,11 @@ class Lane:
     def _ring_up(
         self, code: str, name: str, amount_cents: int, now: Now, *, keyed: bool = False
     ) -> Answer:
-        if self.basket is not None and len(self.basket.items) >= LINES_MAX:
+        held = self.basket
+        if held is not None and len(held.items) >= LINES_MAX:
             return Answer((messages.BASKET_FULL,))
+        if (0 if held is None else held.total_cents) + amount_cents > CENTS_MAX:
+            return Answer((messages.TOO_MUCH_MONEY,))
         quantity = 1 if self._quantity is None else self._quantity
         self._open(now).items.append(Item(Line(code, quantity, amount_cents, keyed), name))
         self._quantity = self._price_cents = None
@@ -292,6 +298,8 @@ class Lane:
         refusal = self._why_not(voucher, basket, now)
         if refusal is not None:
             return self._refuse_voucher(basket, voucher, refusal)
+        if len(basket.vouchers) >= VOUCHERS_MAX:
+            return Answer((messages.VOUCHERS_FULL,))
         basket.vouchers.append(voucher)
         return Answer()
 
@@ -311,7 +319,8 @@ class Lane:
     ) -> Answer:
         if reason is not VoucherRefusal.ALREADY_PRESENTED:
             issuer, serial = ("", "") if voucher is None else (voucher.issuer, voucher.serial)
-            basket.refused.append(RefusedVoucher(issuer, serial, reason))
+            if len(basket.refused) < VOUCHERS_MAX:
+                basket.refused.append(RefusedVoucher(issuer, serial, reason))
         return Answer((messages.voucher_refused(reason),))
 
     def _void(self, key: Void) -> Answer:
@@ -338,6 +347,10 @@ class Lane:
             return Answer((messages.NOTHING_TO_PAY,))
         due = max(basket.due_cents, 0)
         amount = due if key.cents is None else key.cents
+        if amount == 0 and due > 0:
+            return Answer((messages.NO_AMOUNT,))
+        if amount < due and len(basket.tenders) >= TENDERS_MAX - VOUCHERS_MAX - 1:
+            return Answer((messages.TENDERS_FULL,))
         if key.kind == TenderKind.CARD and amount > due:
             return Answer((messages.CARD_TOO_MUCH,))
         basket.tenders.append(PaidTender(TenderKind(key.kind), amount))

@@ -22,6 +22,20 @@ PAID_ALREADY = Message(
     "Part of this basket has been paid.",
     "Give the payment back at the drawer or the card terminal, then cancel again.",
 )
+TOO_MUCH_MONEY = Message(
+    "too_much_money", "No basket is worth that much.", "Key the price of the line again."
+)
+VOUCHERS_FULL = Message(
+    "vouchers_full",
+    "The basket holds as many vouchers as a sale can take.",
+    "Keep the others for the next visit.",
+)
+NO_AMOUNT = Message("no_amount", "A payment of nothing.", "Key what the customer pays.")
+TENDERS_FULL = Message(
+    "tenders_full",
+    "The basket has been paid in as many parts as a sale can hold.",
+    "Take all that is due with this payment.",
+)
 CARD_TOO_MUCH = Message(
     "card_too_much", "A card pays no more than what is due.", "Key the amount that is due."
 )

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import httpx
 import msgspec
@@ -24,6 +24,8 @@ from wire.requests import SignedBy, signing_text, write_header
 CONNECT_S_MAX = 5.0
 ANSWER_S_MAX = 30.0
 ANSWER_BYTES_MAX = 1024 * 1024
+FEED_S_MAX = 600.0
+"""A part of the feed may be large and the line slow; an acknowledgement has `ANSWER_S_MAX`."""
 CLOCK_ERROR_MS_MIN = 60_000
 """An offset learnt from a refusal that moves by this much is worth one more try."""
 
@@ -67,10 +69,9 @@ class Office:
         _, _, content = self._request(
             "POST", "/v1/events", encode_batch(batch), {"Content-Type": BATCH_CONTENT_TYPE}
         )
-        try:
-            ack = msgspec.json.decode(content, type=Ack)
-        except msgspec.MsgspecError as error:
-            raise self._rubbish(200) from error
+        ack = _decoded(content, Ack)
+        if ack is None:
+            raise self._rubbish(200)
         self._measure(ack.office_time_ms)
         last = batch.first_seq + len(batch.events) - 1
         if (ack.till_id, ack.epoch) != (batch.till_id, batch.epoch) or ack.watermark < last:
@@ -79,9 +80,9 @@ class Office:
 
     def feed(self, part: str, version: str | None) -> FeedPart | None:
         """A part of the feed, None when `version` is still the office's."""
-        headers = {} if version is None else {"If-None-Match": version}
+        headers = {"If-None-Match": version} if version and version.isascii() else {}
         status, answered, content = self._request(
-            "GET", f"/v1/feed/{part}", b"", headers, FEED_BYTES_MAX
+            "GET", f"/v1/feed/{part}", b"", headers, FEED_BYTES_MAX, FEED_S_MAX
         )
         if status == HTTPStatus.NOT_MODIFIED:
             return None
@@ -94,10 +95,13 @@ class Office:
         body: bytes,
         headers: Mapping[str, str],
         bytes_max: int = ANSWER_BYTES_MAX,
+        whole_s_max: float = ANSWER_S_MAX,
     ) -> tuple[int, Mapping[str, str], bytes]:
         before = self.offset_ms
         for attempt in (1, 2):
-            status, answered, content = self._once(method, target, body, headers, bytes_max)
+            status, answered, content = self._once(
+                method, target, body, headers, bytes_max, whole_s_max
+            )
             if status < 300 or status == HTTPStatus.NOT_MODIFIED:
                 return status, answered, content
             refusal = self._refusal(status, content)
@@ -108,12 +112,20 @@ class Office:
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _once(
-        self, method: str, target: str, body: bytes, headers: Mapping[str, str], bytes_max: int
+        self,
+        method: str,
+        target: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        bytes_max: int,
+        whole_s_max: float,
     ) -> tuple[int, Mapping[str, str], bytes]:
         at_ms = time.time_ns() // 1_000_000 + (self.offset_ms or 0)
         till_id = self._identity.till_id
         signature = self._identity.sign(signing_text(till_id, at_ms, method, target, body))
         signed = {"Authorization": write_header(SignedBy(till_id, at_ms, signature)), **headers}
+        # The client's time-outs are for each read; an answer that drips has an end, too.
+        ends_at = time.monotonic() + whole_s_max
         with self._mapped():
             request = self._client.build_request(
                 method, self.url + target, content=body, headers=signed
@@ -123,7 +135,7 @@ class Office:
                 content = bytearray()
                 for chunk in answer.iter_bytes():
                     content += chunk
-                    if len(content) > bytes_max:
+                    if len(content) > bytes_max or time.monotonic() > ends_at:
                         raise self._rubbish(answer.status_code)
                 return answer.status_code, answer.headers, bytes(content)
             finally:
@@ -141,9 +153,8 @@ class Office:
             ) from error
 
     def _refusal(self, status: int, content: bytes) -> OfficeRefused | OfficeUnreachable:
-        try:
-            refusal = msgspec.json.decode(content, type=Refusal)
-        except msgspec.MsgspecError:
+        refusal = _decoded(content, Refusal)
+        if refusal is None:
             return self._rubbish(status)
         self._measure(refusal.office_time_ms)
         if refusal.code == "gap" and refusal.expected_seq is not None:
@@ -163,6 +174,16 @@ class Office:
             f"What answers at {self.url} is not the office (status {status}).",
             "Check office.url and the proxy between; nothing is lost, it is sent again later.",
         )
+
+
+_Answer = TypeVar("_Answer", Ack, Refusal)
+
+
+def _decoded(content: bytes, kind: type[_Answer]) -> _Answer | None:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 Jitter = Callable[[], float]

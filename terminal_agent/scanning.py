@@ -71,6 +71,7 @@ class Scanning:
                 self._lost(lost)
                 continue
             self._backoff.opened(time.monotonic())
+            log.info("scanner", state="ready", port=self._address)
             self._bring(ScannerFound(again=self._was_lost))
             self._was_lost = False
             try:
@@ -83,7 +84,7 @@ class Scanning:
     def _lost(self, lost: PortLost) -> None:
         if not self._was_lost:
             self._was_lost = True
-            log.warning("scanner lost", message=lost.message)
+            log.warning("scanner", state="absent", message=lost.message, fix=lost.fix)
             self._bring(ScannerLost(lost))
         wait_s = self._backoff.failed(time.monotonic())
         wait_to_reopen(self._address, wait_s, self._stopped.wait)

@@ -58,7 +58,9 @@ class Spool:
         self._wake = threading.Event()
         self._stopping = False
         self._reader = StatusReader()
-        self._mute = False  # it has been asked and said nothing
+        self._has_answered = False
+        self._mute = False  # it has been asked, and has never said anything
+        self._interrupted = True  # a job may have been left half sent
 
     def wake(self) -> None:
         """There is a receipt to print, or one was given up."""
@@ -69,21 +71,27 @@ class Spool:
         self._wake.set()
 
     def run(self) -> None:
-        """Prints until stopped. What was being sent when the last run ended is in doubt."""
-        self.journal.doubt_interrupted_jobs(self._wall_ms())
+        """Prints until stopped. No failure ends it."""
         while not self._stopping:
             self._wake.clear()
             try:
                 rest_s = self.step()
             except JournalError as error:
-                log.error("spool", code=error.code, message=error.message)
+                log.error("spool", code=error.code, message=error.message, fix=error.fix)
+                self._interrupted = True
                 rest_s = JOURNAL_RETRY_S
             if rest_s > 0:
                 self._wake.wait(rest_s)
         self._let_go()
 
     def step(self) -> float:
-        """Looks after the printer and prints one receipt; returns how long to rest."""
+        """Looks after the printer and prints one receipt; returns how long to rest.
+
+        What was being sent when the till or its disk failed is in doubt, and stays so.
+        """
+        if self._interrupted:
+            self.journal.doubt_interrupted_jobs(self._wall_ms())
+            self._interrupted = False
         port = self._port or self._open()
         if port is None:
             return self._retry_s
@@ -119,8 +127,15 @@ class Spool:
         deadline = self.clock.now().mono_s + STATUS_ANSWER_S_MAX
         while not self._reader.answered and self.clock.now().mono_s < deadline:
             self._reader.receive(port.read(STATUS_READ_S))
-        self._mute = not self._reader.answered
-        self._now(PrinterState.UNKNOWN if self._mute else self._reader.state())
+        if self._reader.answered:
+            self._has_answered = True
+            self._now(self._reader.state())
+            return
+        self._reader = StatusReader()  # what it said is stale
+        # A clone that never answers is printed on all the same. One that did and has fallen silent
+        # is switched off or unplugged behind its adapter: what is sent now would be lost.
+        self._mute = not self._has_answered
+        self._now(PrinterState.UNKNOWN if self._mute else PrinterState.OFFLINE)
 
     def _print(self, port: Port, waiting: Job) -> None:
         job = self._move(waiting, JobState.SENDING, None)
@@ -180,7 +195,10 @@ class Spool:
         job = self.journal.uncertain_job()
         outcome = None
         if job is None:
-            job, outcome = self.journal.next_job(), VoucherState.VOID
+            job = self.journal.next_job()
+            # One that waits to be printed again may be on paper already.
+            again = job is not None and job.data.startswith(REPRINT_HEADING)
+            outcome = None if again else VoucherState.VOID
         if job is None:
             return False
         return self._move(job, JobState.DISCARDED, outcome) is not None
@@ -197,9 +215,16 @@ class Spool:
             self._port = None
 
     def _now(self, state: PrinterState) -> None:
-        if state is not self.state:
-            self.state = state
-            self.changed()
+        if state is self.state:
+            return
+        if state in NOT_NOW:
+            problem = self.problem
+            told = {} if problem is None else {"message": problem.message, "fix": problem.fix}
+            log.warning("printer", state=state.value, **told)
+        else:
+            log.info("printer", state=state.value)
+        self.state = state
+        self.changed()
 
     def _wall_ms(self) -> int:
         return self.clock.now().wall_ms

@@ -76,21 +76,27 @@ class Uploader:
     def step(self) -> float:
         """Sends one batch; returns how long to rest, 0 when there is more to send."""
         self._wake.clear()
-        unsent = self._journal.unsent(BATCH_EVENTS, BATCH_BYTES)
-        if unsent is None:
-            return IDLE_S_MAX
         try:
-            ack = self._office.send(self._batch(unsent))
-            self._journal.acknowledge(ack.epoch, ack.watermark)
-        except GapRefused as gap:
-            self._journal.rewind(unsent.epoch, gap.expected_seq - 1)
-            return self._failed(Link.REFUSED, gap, retry_wait_s(self._failures, self._jitter))
+            return self._send_one()
         except OfficeRefused as refusal:
             return self._failed(Link.REFUSED, refusal, REFUSED_WAIT_S)
         except (OfficeUnreachable, JournalError) as error:
             wait_s = retry_wait_s(self._failures, self._jitter)
             return self._failed(Link.OFFLINE, error, wait_s)
+
+    def _send_one(self) -> float:
+        unsent = self._journal.unsent(BATCH_EVENTS, BATCH_BYTES)
+        if unsent is None:
+            return IDLE_S_MAX
+        try:
+            ack = self._office.send(self._batch(unsent))
+        except GapRefused as gap:
+            self._journal.rewind(unsent.epoch, gap.expected_seq - 1)
+            return self._failed(Link.REFUSED, gap, retry_wait_s(self._failures, self._jitter))
+        self._journal.acknowledge(ack.epoch, ack.watermark)
         self._failures = 0
+        if self.link is not Link.ONLINE:
+            log.info("office", state=Link.ONLINE.value)
         self._now(Link.ONLINE, None)
         self._changed()  # the counter shows how many events are unsent
         return 0.0
@@ -108,7 +114,9 @@ class Uploader:
     def _failed(self, link: Link, error: TillError, wait_s: float) -> float:
         self._failures += 1
         if self.link is not link:
-            log.warning("office", state=link.value, code=error.code, message=error.message)
+            log.warning(
+                "office", state=link.value, code=error.code, message=error.message, fix=error.fix
+            )
         self._now(link, error)
         return wait_s
 

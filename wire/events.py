@@ -18,6 +18,9 @@ CENTS_MAX = 10**12
 MS_MAX = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last instant ISO 8601 can write
 SEQ_MAX = 2**53 - 1  # what a JSON number carries exactly (RFC 8259, section 6)
 LINES_MAX = 2_000
+TENDERS_MAX = 64
+VOUCHERS_MAX = 32
+"""Vouchers a sale can take, and refused ones it can tell of; a voucher is a tender, too."""
 EVENT_BYTES_MAX = 256 * 1024
 
 Cents = Annotated[int, Meta(ge=-CENTS_MAX, le=CENTS_MAX)]
@@ -112,11 +115,11 @@ class Sale(Struct, array_like=True, frozen=True, tag="sale"):
     opened_at_ms: Ms
     total_cents: Cents
     lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=LINES_MAX)]
-    tenders: Annotated[tuple[Tender, ...], Meta(max_length=64)]
+    tenders: Annotated[tuple[Tender, ...], Meta(max_length=TENDERS_MAX)]
     change_cents: Annotated[int, Meta(ge=0, le=CENTS_MAX)] = 0
     link: Link | None = None
-    redeemed: Annotated[tuple[Redemption, ...], Meta(max_length=64)] = ()
-    refused: Annotated[tuple[RefusedVoucher, ...], Meta(max_length=64)] = ()
+    redeemed: Annotated[tuple[Redemption, ...], Meta(max_length=VOUCHERS_MAX)] = ()
+    refused: Annotated[tuple[RefusedVoucher, ...], Meta(max_length=VOUCHERS_MAX)] = ()
     issued: Annotated[tuple[IssuedVoucher, ...], Meta(max_length=8)] = ()
     checkout: Checkout = Checkout()
 

@@ -45,7 +45,10 @@ class Offer(Struct, array_like=True, frozen=True):
 
 
 class VoucherKey(Struct, array_like=True, frozen=True):
-    """Whose vouchers are good: an issuer (a till, or the office) and its Ed25519 public key."""
+    """Whose vouchers are good: an issuer (a till, or the office) and one of its public keys.
+
+    Ed25519. A till that was enrolled again has an entry for each enrolment.
+    """
 
     issuer: TillId
     public_key: Annotated[bytes, Meta(min_length=32, max_length=32)]

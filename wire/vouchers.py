@@ -8,7 +8,7 @@ behind `KV1.`: all of it in the alphanumeric set of a QR code (ISO/IEC 18004, 7.
 import re
 from base64 import b32decode, b32encode
 from binascii import Error as Base32Error
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -59,9 +59,12 @@ def encode_voucher(voucher: Voucher, sign: Callable[[bytes], bytes]) -> str:
 
 
 def decode_voucher(
-    text: str, keys: Mapping[str, bytes], verify: Verify
+    text: str, keys: Mapping[str, Sequence[bytes]], verify: Verify
 ) -> Voucher | VoucherRefusal:
-    """The voucher in a token that one of `keys` (issuer → public key) signed, or why not.
+    """The voucher in a token that one of its issuer's `keys` signed, or why not.
+
+    An issuer has several: a till that was enrolled again signs with a new one, and what it printed
+    before stays good.
 
     Says nothing about expiry, member or earlier redemption: those need a time and a basket.
     """
@@ -74,10 +77,11 @@ def decode_voucher(
         voucher = msgspec.msgpack.decode(message, type=Voucher)
     except (Base32Error, ValueError):
         return VoucherRefusal.UNREADABLE
-    public_key = keys.get(voucher.issuer)
-    if public_key is None:
+    public_keys = keys.get(voucher.issuer)
+    if not public_keys:
         return VoucherRefusal.UNKNOWN_ISSUER
-    if not verify(public_key, signature, _signed(message)):
+    signed = _signed(message)
+    if not any(verify(public_key, signature, signed) for public_key in public_keys):
         return VoucherRefusal.FORGED
     return voucher
 

@@ -39,7 +39,7 @@ def known() -> Known:
             UNPRICED: Product(UNPRICED, "Loose apples"),
         },
         offers=(Offer("next-visit", "1.00 off your next visit", 100, 30, 200),),
-        voucher_keys={"office": ISSUER.public_key().public_bytes_raw()},
+        voucher_keys={"office": (ISSUER.public_key().public_bytes_raw(),)},
         find_member=lambda domain, number: MEMBERS.get((domain, number)),
     )
 

@@ -334,3 +334,26 @@ def test_a_part_that_fails_is_started_again(till: Till, monkeypatch: pytest.Monk
     till.key("tender", kind="cash")
     till.until(lambda view: view["receipts_waiting"] == 0)
     assert failed
+
+
+def test_what_the_last_scan_was_told_stays_for_a_screen_that_looks_again(till: Till):
+    assert codes(till.scan("4000000000006")) == ["unknown_product"]
+    assert codes(till.key("view")) == ["unknown_product"]
+    assert codes(till.scan(product(1))) == []
+
+
+def test_a_log_that_cannot_be_written_does_not_stop_the_till(shop: Path):
+    with Path("/dev/full").open("wb") as full:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "terminal_agent", "run", "--config", str(shop / "till.toml")],
+            stderr=full,
+            cwd=ROOT,
+        )
+        try:
+            counter = Counter(shop / "counter.sock", DEADLINE_S)
+            assert counter.key("department", cents=100)["total_cents"] == 100
+            assert counter.key("tender", kind="cash")["commit_us"] is not None
+            counter.close()
+        finally:
+            running.terminate()
+            assert running.wait(DEADLINE_S) == 0

@@ -312,3 +312,30 @@ def test_a_start_is_an_event_like_any_other(journal: Journal):
     place = journal.record(TillStarted("0.1.0", "start"), 5)
     assert place.seq == 1
     assert journal.last_sale() is None
+
+
+def test_an_event_the_office_could_not_read_is_refused_and_its_number_is_free(journal: Journal):
+    def too_many(place: Place) -> SoldReceipt:
+        tender = Tender(TenderKind.CASH, 1)
+        return SoldReceipt(Sale(0, 65, (Line("1", 1, 65),), (tender,) * 65), b"")
+
+    with pytest.raises(JournalError) as refused:
+        journal.sell(too_many, 0)
+    assert refused.value.code == "event_out_of_bounds"
+    place, _ = journal.sell(sold(), 0)
+    assert place.seq == 1
+
+
+def test_an_acknowledgement_beyond_what_was_recorded_goes_no_further(journal: Journal):
+    journal.sell(sold(), 0)
+    journal.acknowledge(1, 1_000)
+    assert journal.unsent_count() == 0
+    journal.sell(sold(), 0)
+    assert journal.unsent_count() == 1
+
+
+def test_a_last_sale_nobody_understands_does_not_stop_the_till(journal: Journal):
+    journal.sell(sold(), 0)
+    with sqlite3.connect(journal.file) as connection:
+        connection.execute("update event set body = x'c1'")
+    assert journal.last_sale() is None

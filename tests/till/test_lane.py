@@ -365,6 +365,29 @@ def test_the_checkout_is_measured_from_the_first_input(do: Callable[..., Answer]
     assert draft.checkout.slowest_answer_us == 700
 
 
+def test_a_payment_of_nothing_is_refused_while_something_is_due(do: Callable[..., Answer]):
+    do(MILK)
+    assert codes(do(Tender(kind="cash", cents=0))) == ["no_amount"]
+
+
+def test_a_sale_never_has_more_parts_than_the_wire_carries(do: Callable[..., Answer]):
+    do(Department(cents=10_000))
+    told: list[str] = []
+    for _ in range(70):
+        told += codes(do(Tender(kind="cash", cents=1)))
+        do("KV1.AAAAAAAA")
+    assert "tenders_full" in told
+    draft = do(Tender(kind="cash")).draft
+    assert draft is not None
+    assert len(draft.tenders) <= 64
+    assert len(draft.refused) <= 32
+
+
+def test_no_basket_is_worth_more_than_the_wire_carries(do: Callable[..., Answer]):
+    do(Department(cents=10**12))
+    assert codes(do(Department(cents=1))) == ["too_much_money"]
+
+
 STEPS = st.lists(
     st.sampled_from([MILK, BREAD, CARD, "rubbish", "4012345678901", "KV1.AAAA"])
     | st.sampled_from([Void(), Cancel(), Tender(kind="card"), Void(line=2)])

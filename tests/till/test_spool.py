@@ -10,7 +10,8 @@ from scripts.virtual.ports import PtyPort
 from scripts.virtual.printer import PrinterUnit, ReceiptTray
 from terminal_agent.clock import SystemClock
 from terminal_agent.devices.printer import PrinterState
-from terminal_agent.journal import JobState, Journal, Place, SoldReceipt
+from terminal_agent.errors import JournalError
+from terminal_agent.journal import Job, JobState, Journal, Place, SoldReceipt
 from terminal_agent.ports import Backoff, open_port, printer_settings
 from terminal_agent.profiles import load_printer
 from terminal_agent.spool import Spool
@@ -157,5 +158,52 @@ def test_a_receipt_that_was_given_up_in_doubt_leaves_its_voucher_in_doubt(
     assert job is not None
     journal.move_job(job, JobState.SENDING, None, 0)
     journal.doubt_interrupted_jobs(0)
+    assert spool.discard()
+    assert outcomes(journal) == [VoucherState.MAYBE_PRINTED]
+
+
+def test_a_printer_that_has_answered_and_falls_silent_gets_no_receipt(
+    spool: Spool, journal: Journal, printer: PrinterUnit
+):
+    spool.step()
+    assert spool.state is PrinterState.READY
+    printer.control("silent on", wait_s=DEADLINE_S)
+    sell(journal)
+    spool.step()
+    assert spool.state is PrinterState.OFFLINE
+    assert journal.jobs_in(JobState.WAITING) == 1
+    printer.control("silent off", wait_s=DEADLINE_S)
+    spool.step()
+    assert outcomes(journal) == [VoucherState.PRINTED]
+
+
+def test_a_receipt_whose_end_could_not_be_written_down_is_in_doubt(
+    spool: Spool, journal: Journal, printer: PrinterUnit, monkeypatch: pytest.MonkeyPatch
+):
+    sell(journal)
+    real = journal.move_job
+
+    def disk_fails(job: Job, state: JobState, *rest: object) -> Job | None:
+        if state is JobState.SENDING:
+            return real(job, state, *rest)  # pyright: ignore[reportArgumentType]
+        spool.stop()
+        raise JournalError("journal_not_written", "no", "do")
+
+    monkeypatch.setattr("terminal_agent.spool.JOURNAL_RETRY_S", 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "move_job", disk_fails)
+        spool.run()
+    assert journal.jobs_in(JobState.SENDING) == 1
+    spool.step()
+    assert journal.jobs_in(JobState.MAYBE_PRINTED) == 1
+
+
+def test_giving_up_a_reprint_does_not_void_what_may_be_on_paper(spool: Spool, journal: Journal):
+    sell(journal)
+    job = journal.next_job()
+    assert job is not None
+    journal.move_job(job, JobState.SENDING, None, 0)
+    journal.doubt_interrupted_jobs(0)
+    assert spool.reprint()
     assert spool.discard()
     assert outcomes(journal) == [VoucherState.MAYBE_PRINTED]

@@ -1,9 +1,11 @@
 """The uploader against real HTTP: an office that takes, refuses, talks rubbish or is away."""
 
 import json
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from terminal_agent.errors import OfficeRefused, OfficeUnreachable
-from terminal_agent.identity import Identity, KeyFile, enrol, verify
+from terminal_agent.identity import Identity, KeyFile, enrol, pending_key, verify
 from terminal_agent.journal import Journal
 from terminal_agent.office import RETRY_WAIT_S_MAX, RETRY_WAIT_S_MIN, Office, retry_wait_s
 from terminal_agent.uploader import IDLE_S_MAX, REFUSED_WAIT_S, Link, Uploader
@@ -142,6 +144,9 @@ def test_the_offset_to_the_offices_clock_is_measured_and_sent(
         (200, b'{"till_id": "till-1", "epoch": 1, "watermark": 2, "office_time_ms": 0}'),
         (500, b"Internal Server Error"),
         (302, b""),
+        (200, b'{"till_id": "\xff"}'),
+        (502, b"[" * 50_000),
+        (200, b'{"till_id": "till-1", "epoch": 1, "watermark": %d, "office_time_ms": 0}' % 2**70),
         (404, b"nginx"),
     ],
 )
@@ -251,7 +256,7 @@ def test_an_enrolment_keeps_the_private_key_at_home(office: _Office, client: htt
         return 200, json.dumps(enrolment).encode()
 
     office.reply = grant
-    key = enrol(office.url, "ABCD-EFGH", lambda url, body: client.post(url, content=body))
+    key = enrol(office.url, "ABCD-EFGH", PRIVATE, lambda url, body: client.post(url, content=body))
     assert (key.till_id, key.epoch, key.identifier_key) == ("till-7", 2, bytes(range(32)))
     assert key.private_key not in office.bodies[0]
 
@@ -261,11 +266,25 @@ def test_a_code_that_is_not_good_is_told_in_the_offices_words(
 ):
     office.reply = refuse(401, "code_expired")
     with pytest.raises(OfficeRefused) as refused:
-        enrol(office.url, "ABCD-EFGH", lambda url, body: client.post(url, content=body))
+        enrol(office.url, "ABCD-EFGH", PRIVATE, lambda url, body: client.post(url, content=body))
     assert refused.value.code == "code_expired"
 
 
 def test_enrolling_at_something_else_says_so(office: _Office, client: httpx.Client):
     office.reply = lambda *_: (200, b"<html>")
     with pytest.raises(OfficeUnreachable):
-        enrol(office.url, "ABCD-EFGH", lambda url, body: client.post(url, content=body))
+        enrol(office.url, "ABCD-EFGH", PRIVATE, lambda url, body: client.post(url, content=body))
+
+
+def test_a_lost_answer_is_asked_for_again_with_the_same_key(tmp_path: Path):
+    first = pending_key(tmp_path / "till.pending")
+    again = pending_key(tmp_path / "till.pending")
+    assert first.private_bytes_raw() == again.private_bytes_raw()
+    assert stat.S_IMODE((tmp_path / "till.pending").stat().st_mode) == 0o600
+
+
+def test_what_is_no_enrolment_code_is_told_before_it_is_sent(office: _Office, client: httpx.Client):
+    with pytest.raises(OfficeRefused) as refused:
+        enrol(office.url, "WRONG", PRIVATE, lambda url, body: client.post(url, content=body))
+    assert "till add" in refused.value.fix
+    assert office.bodies == []

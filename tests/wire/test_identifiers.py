@@ -117,7 +117,7 @@ def test_every_part_of_a_request_is_signed():
 
 def test_a_voucher_of_a_known_issuer_is_read():
     token = encode_voucher(VOUCHER, PRIVATE.sign)
-    assert decode_voucher(token, {"till-1": PUBLIC}, verify) == VOUCHER
+    assert decode_voucher(token, {"till-1": (PUBLIC,)}, verify) == VOUCHER
 
 
 def test_a_voucher_fits_the_alphanumeric_set_of_a_qr_code():
@@ -134,7 +134,7 @@ def test_a_voucher_of_an_unknown_issuer_is_refused():
 def test_a_voucher_another_till_signed_in_this_ones_name_is_refused():
     thief = Ed25519PrivateKey.from_private_bytes(bytes(32))
     token = encode_voucher(VOUCHER, thief.sign)
-    assert decode_voucher(token, {"till-1": PUBLIC}, verify) is VoucherRefusal.FORGED
+    assert decode_voucher(token, {"till-1": (PUBLIC,)}, verify) is VoucherRefusal.FORGED
 
 
 def test_the_signature_of_a_request_makes_no_voucher():
@@ -145,7 +145,7 @@ def test_the_signature_of_a_request_makes_no_voucher():
 
     assert encode_voucher(VOUCHER, sign_bare) != message
     forged = encode_voucher(VOUCHER, sign_bare)
-    assert decode_voucher(forged, {"till-1": PUBLIC}, verify) is VoucherRefusal.FORGED
+    assert decode_voucher(forged, {"till-1": (PUBLIC,)}, verify) is VoucherRefusal.FORGED
 
 
 @given(st.data())
@@ -155,12 +155,12 @@ def test_a_voucher_with_one_character_changed_is_never_accepted(data: st.DataObj
     other = data.draw(st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"))
     changed = token[:at] + other + token[at + 1 :]
     if changed != token:
-        answer = decode_voucher(changed, {"till-1": PUBLIC}, verify)
+        answer = decode_voucher(changed, {"till-1": (PUBLIC,)}, verify)
         assert isinstance(answer, VoucherRefusal)
 
 
 @given(st.text(max_size=600))
 def test_text_that_is_no_voucher_is_refused(text: str):
-    assert decode_voucher(text, {"till-1": PUBLIC}, verify) is VoucherRefusal.UNREADABLE
-    answer = decode_voucher("KV1." + text, {"till-1": PUBLIC}, verify)
+    assert decode_voucher(text, {"till-1": (PUBLIC,)}, verify) is VoucherRefusal.UNREADABLE
+    answer = decode_voucher("KV1." + text, {"till-1": (PUBLIC,)}, verify)
     assert isinstance(answer, VoucherRefusal)
