@@ -24,6 +24,7 @@ from terminal_agent.identity import (
 )
 from terminal_agent.logs import set_up_logs
 from terminal_agent.office import open_client
+from terminal_agent.ports import is_there
 from terminal_agent.profiles import printer_names, scanner_names
 
 app = typer.Typer(
@@ -42,8 +43,8 @@ ConfigFile = Annotated[
 def run_till(config: ConfigFile) -> None:
     """Sell: read the scanner, keep the journal, print receipts, upload."""
     settings = load_config(config)
-    identity = load_identity(settings.key_file)
     with alone(settings):
+        identity = load_identity(settings.key_file)
         agent = Agent(settings, identity)
 
         def stop(_number: int, _frame: object) -> None:
@@ -82,6 +83,11 @@ def check_config_file(config: ConfigFile) -> None:
     """Read the configuration and say what is wrong with it, or that nothing is."""
     settings = load_config(config)
     typer.echo(f"{settings.file} is fine.")
+    for name, port in (("scanner", settings.scanner_port), ("printer", settings.printer_port)):
+        if not is_there(port):
+            typer.echo(f"  {name}: {port} is not there at the moment")
+    if not settings.key_file.exists():
+        typer.echo(f"  not enrolled yet: {settings.key_file} is not there")
     for name, profile in (("scanner", settings.scanner), ("printer", settings.printer)):
         for warning in profile.warnings:
             typer.echo(f"  {name}: {warning}")

@@ -4,6 +4,7 @@ Every fault is told at once, each with file and key, so a technician mends the f
 """
 
 import difflib
+import ssl
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -100,6 +101,16 @@ def _office_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _why_no_ca(path: Path) -> str | None:
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except ssl.SSLError:
+        return f"{path} holds no certificate in PEM"
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    return None
+
+
 def _profile(load: Callable[[str], Any]) -> Callable[[Any], Any]:
     def read(value: str) -> Any:
         try:
@@ -142,7 +153,7 @@ _SECTIONS: dict[str, dict[str, _Key]] = {
     },
     "office": {
         "url": _Key(str, required=True, read=_office_url),
-        "ca_file": _Key(str, read=_filled),
+        "ca_file": _Key(str, read=_filled),  # read as a certificate in `check_config`
     },
     "scanner": {
         "port": _Key(str, required=True, read=_filled),
@@ -218,6 +229,9 @@ def check_config(document: Mapping[str, Any], file: Path) -> Config:
         for section, keys in _SECTIONS.items()
     }
     cards = _read_cards(document.get("card", []), faults)
+    ca_file = values["office"].get("ca_file")
+    if ca_file is not None and (what := _why_no_ca(_beside(file, ca_file))):
+        faults.add("office.ca_file", what)
     if faults.lines:
         count = len(faults.lines)
         title = "1 fault" if count == 1 else f"{count} faults"
@@ -228,7 +242,6 @@ def check_config(document: Mapping[str, Any], file: Path) -> Config:
         )
     till, office = values["till"], values["office"]
     scanner, printer, receipt = values["scanner"], values["printer"], values["receipt"]
-    ca_file = office["ca_file"]
     return Config(
         file=file,
         data=_beside(file, till["data"]),

@@ -121,7 +121,23 @@ class Feed:
             self.known = replace(self.known, offers=offers.offers, voucher_keys=keys)
         else:
             index = MemberIndex.open(file, key=self.identity.key.identifier_key)
-            self.known = replace(self.known, find_member=index.find)
+            self.known = replace(self.known, find_member=self._finder(index))
+
+    def _finder(self, index: MemberIndex) -> Callable[[str, str], int | None]:
+        domains = {scheme.name for scheme in index.schemes}
+
+        def find(domain: str, number: str) -> int | None:
+            if domain not in domains:
+                return None
+            try:
+                return index.find(domain, number)
+            except IndexRefused as error:
+                # A page has rotted on this disk. The sale goes on; the file is fetched anew.
+                log.error("member index", reason=error.message)
+                self._versions.pop("members", None)
+                return None
+
+        return find
 
     def _file(self, name: str) -> Path:
         return self.directory / name

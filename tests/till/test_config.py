@@ -95,6 +95,13 @@ def test_what_was_set_at_the_device_overrides_its_profile(file: Path):
     assert (config.printer.baudrate, config.printer.flow) == (38400, "xonxoff")
 
 
+def test_an_authority_that_is_no_certificate_is_a_fault_like_any_other(file: Path):
+    (file.parent / "ca.pem").write_text("no certificate")
+    with_ca = GOOD.replace("[office]", '[office]\nca_file = "ca.pem"')
+    assert "office.ca_file" in refused(file, with_ca)
+    assert "cannot be read" in refused(file, with_ca.replace("ca.pem", "nope.pem"))
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
