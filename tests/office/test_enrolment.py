@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync_server.auth.attempts import BAD_ATTEMPTS_MAX
-from sync_server.errors import RegistryError, Refused
+from sync_server.errors import Refused, RegistryError
 from sync_server.registry.enrolment import read_enrolment
 from sync_server.registry.tills import CODE_MINUTES_MAX, add_till, list_tills, revoke_till
 from sync_server.tables import EnrolmentCode, TillEpoch, Watermark
