@@ -11,7 +11,7 @@ import msgspec
 import zstandard
 from msgspec import Meta, Struct
 
-from wire.events import Ms, Seq
+from wire.events import MS_MAX, SEQ_MAX, Ms, Seq
 
 BATCH_CONTENT_TYPE = "application/vnd.klantreis.batch"
 BATCH_EVENTS_MAX = 2_000
@@ -20,6 +20,7 @@ BATCH_BYTES_MAX = 8 * 1024 * 1024
 
 TillId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 Epoch = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+ClockOffset = Annotated[int, Meta(ge=-MS_MAX, le=MS_MAX)]
 
 
 class Batch(Struct, array_like=True, frozen=True):
@@ -35,7 +36,7 @@ class Batch(Struct, array_like=True, frozen=True):
     first_seq: Seq
     previous: bytes
     events: Annotated[tuple[bytes, ...], Meta(max_length=BATCH_EVENTS_MAX)]
-    clock_offset_ms: int | None = None
+    clock_offset_ms: ClockOffset | None = None
 
 
 class Ack(Struct, frozen=True):
@@ -43,7 +44,7 @@ class Ack(Struct, frozen=True):
 
     till_id: TillId
     epoch: Epoch
-    watermark: Annotated[int, Meta(ge=0)]
+    watermark: Annotated[int, Meta(ge=0, le=SEQ_MAX)]
     office_time_ms: Ms
     quarantined: tuple[int, ...] = ()
     """Sequence numbers of this batch that were kept aside because they could not be understood."""
@@ -56,7 +57,7 @@ class Refusal(Struct, frozen=True):
     message: str
     fix: str
     office_time_ms: Ms
-    expected_seq: int | None = None
+    expected_seq: Seq | None = None
     """With `code` "gap": the sequence number the office wants next."""
 
 

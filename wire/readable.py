@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from wire import events
-from wire.batches import BATCH_EVENTS_MAX, Batch, BatchError, Epoch, TillId
+from wire.batches import BATCH_EVENTS_MAX, Batch, BatchError, ClockOffset, Epoch, TillId
 
 
 @cache
@@ -69,7 +69,7 @@ class ReadableBatch(Struct, frozen=True):
     epoch: Epoch
     first_seq: events.Seq
     events: Annotated[tuple[msgspec.Raw, ...], Meta(max_length=BATCH_EVENTS_MAX)]
-    clock_offset_ms: int | None = None
+    clock_offset_ms: ClockOffset | None = None
 
 
 def decode_readable_event(data: bytes | msgspec.Raw) -> events.Event:

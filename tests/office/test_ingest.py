@@ -18,7 +18,7 @@ from sync_server.errors import Refused
 from sync_server.registry.tills import revoke_till
 from sync_server.tables import Alarm, EventLog, Quarantine, Till, Watermark
 from wire.batches import BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, Ack, Refusal, encode_batch
-from wire.events import TillStarted, decode_event
+from wire.events import MS_MAX, SEQ_MAX, TillStarted, decode_event
 from wire.requests import SIGNATURE_AGE_S_MAX
 
 if TYPE_CHECKING:
@@ -240,6 +240,33 @@ def test_rubbish_is_refused_with_a_reason(
     answer = till.post(body, content_type)
     assert answer.status_code == status
     assert refusal_of(msgspec.json.decode(answer.content, type=Refusal)).code == code
+
+
+@pytest.mark.parametrize("offset_ms", [2**63, -(2**63) - 1, MS_MAX + 1, -MS_MAX - 1])
+def test_a_clock_that_no_till_has_is_refused(
+    desk: "Desk", till: "SimTill", sale: "MakeSale", offset_ms: int
+) -> None:
+    till.add(sale())
+    packed = [till.till_id, till.epoch, 1, till.hashes[0], till.events]
+    if offset_ms >= -(2**63):  # as far as MessagePack goes
+        body = zstandard.compress(msgspec.msgpack.encode([*packed, offset_ms]))
+        assert till.post(body).status_code == 400
+    named = {"till_id": "till-1", "epoch": 1, "first_seq": 1, "events": []}
+    answer = till.post(json.dumps({**named, "clock_offset_ms": offset_ms}).encode(), JSON)
+    assert answer.status_code == 400
+    assert refusal_of(msgspec.json.decode(answer.content, type=Refusal)).code == "batch"
+    assert desk.rows(EventLog) == []
+
+
+def test_an_answer_with_a_number_no_epoch_reaches_is_none() -> None:
+    ack = {"till_id": "till-1", "epoch": 1, "watermark": SEQ_MAX, "office_time_ms": 0}
+    refusal = {"code": "gap", "message": "", "fix": "", "office_time_ms": 0}
+    assert msgspec.convert(ack, Ack).watermark == SEQ_MAX
+    assert msgspec.convert({**refusal, "expected_seq": SEQ_MAX}, Refusal).expected_seq == SEQ_MAX
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({**ack, "watermark": SEQ_MAX + 1}, Ack)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({**refusal, "expected_seq": SEQ_MAX + 1}, Refusal)
 
 
 def test_a_compression_bomb_is_refused_before_it_unfolds(till: "SimTill") -> None:
