@@ -1,5 +1,6 @@
 """The application: which routes there are, what goes round them, what runs beside them."""
 
+import asyncio
 import gc
 import os
 import threading
@@ -24,6 +25,7 @@ from sync_server.answers import (
 )
 from sync_server.auth import routes as auth_routes
 from sync_server.auth.attempts import Attempts
+from sync_server.bodies import BATCHES_AT_ONCE_MAX
 from sync_server.dashboard import routes as dashboard_routes
 from sync_server.document import openapi_config
 from sync_server.errors import OfficeError, Refused
@@ -74,6 +76,7 @@ def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
             {
                 "office": office,
                 "attempts": Attempts(),
+                "batch_places": asyncio.Semaphore(BATCHES_AT_ONCE_MAX),
                 "feed_parts": FeedParts(),
                 "projector": projector,
             }

@@ -1,11 +1,30 @@
 """Request bodies, read as they come: bounded in bytes and in time."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 from sync_server.answers import AnyRequest
 from sync_server.errors import Refused
 
 BODY_WAIT_S_MAX = 30
+BATCHES_AT_ONCE_MAX = 32
+"""Batches that a process reads and takes at once: what they hold is bounded with them."""
+
+
+@asynccontextmanager
+async def place(places: asyncio.Semaphore) -> AsyncGenerator[None]:
+    """One of `places` for the block; raises `Refused` (503) at once when all are taken."""
+    if places.locked():
+        raise Refused(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "busy",
+            f"The office is taking {BATCHES_AT_ONCE_MAX} batches at this moment.",
+            "Nothing was taken. Keep it and send it again.",
+        )
+    async with places:
+        yield
 
 
 async def read_body(request: AnyRequest, bytes_max: int) -> bytes:

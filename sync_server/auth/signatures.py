@@ -34,11 +34,27 @@ class KnownTill(NamedTuple):
     revoked: bool
 
 
+def require_claim(office: Office, authorization: str) -> None:
+    """Raises `Refused` (401) unless the header names a till that may ask; nothing is verified yet.
+
+    For requests whose body is worth reading only then.
+    """
+    signed = _claimed(authorization)
+    with office.database.read() as connection:
+        row = connection.execute(
+            select(col(Till.public_key), col(Till.revoked_at_ms)).where(
+                col(Till.till_id) == signed.till_id
+            )
+        ).one_or_none()
+    if row is None or row.public_key is None:
+        raise _not_enrolled(signed.till_id)
+    if row.revoked_at_ms is not None:
+        raise _revoked(signed.till_id)
+
+
 def require_till(office: Office, request: SignedRequest) -> str:
     """The till that signed `request`. Raises `Refused` (401) with what to do."""
-    signed = read_header(request.authorization)
-    if signed is None:
-        raise _unsigned()
+    signed = _claimed(request.authorization)
     now_ms = office.now_ms()
     with office.database.read() as connection:
         row = connection.execute(
@@ -59,13 +75,7 @@ def check_signature(
 ) -> None:
     """Raises `Refused` unless `known` may ask and `signed` is its signature of `request`, now."""
     if known is None or known.public_key is None:
-        raise Refused(
-            UNAUTHORIZED,
-            "not_enrolled",
-            f"Till {signed.till_id} is not enrolled at this office.",
-            f"At the office run: klantreis-office till add {signed.till_id} --store STORE; "
-            "at the till: klantreis-till enrol --config till.toml --code CODE.",
-        )
+        raise _not_enrolled(signed.till_id)
     if abs(now_ms - signed.at_ms) > SIGNATURE_AGE_S_MAX * 1000:
         raise Refused(
             UNAUTHORIZED,
@@ -85,20 +95,37 @@ def check_signature(
             f"If the till lost its key, enrol it again: klantreis-office till add {signed.till_id}",
         ) from error
     if known.revoked:
+        raise _revoked(signed.till_id)
+
+
+def _claimed(authorization: str) -> SignedBy:
+    signed = read_header(authorization)
+    if signed is None:
         raise Refused(
             UNAUTHORIZED,
-            "revoked",
-            f"Till {signed.till_id} has been revoked by head office.",
-            f"If that was a mistake, enrol it again: klantreis-office till add {signed.till_id}",
+            "unsigned",
+            "The request does not carry a till's signature.",
+            'Send the header Authorization: Klantreis till="…", at="…", signature="…".',
         )
+    return signed
 
 
-def _unsigned() -> Refused:
+def _not_enrolled(till_id: str) -> Refused:
     return Refused(
         UNAUTHORIZED,
-        "unsigned",
-        "The request does not carry a till's signature.",
-        'Send the header Authorization: Klantreis till="…", at="…", signature="…".',
+        "not_enrolled",
+        f"Till {till_id} is not enrolled at this office.",
+        f"At the office run: klantreis-office till add {till_id} --store STORE; "
+        "at the till: klantreis-till enrol --config till.toml --code CODE.",
+    )
+
+
+def _revoked(till_id: str) -> Refused:
+    return Refused(
+        UNAUTHORIZED,
+        "revoked",
+        f"Till {till_id} has been revoked by head office.",
+        f"If that was a mistake, enrol it again: klantreis-office till add {till_id}",
     )
 
 

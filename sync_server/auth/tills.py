@@ -1,7 +1,15 @@
 """The till behind a request, for the routes that only tills may use."""
 
 from sync_server.answers import AnyRequest, office_of
-from sync_server.auth.signatures import SignedRequest, require_till
+from sync_server.auth.signatures import SignedRequest, require_claim, require_till
+
+
+def claiming_till(request: AnyRequest) -> None:
+    """Raises `Refused` (401) unless `request` says it is of a till that may ask.
+
+    Says nothing of the signature: `signing_till` does, when the body is there. Asks the database.
+    """
+    require_claim(office_of(request), request.headers.get("authorization", ""))
 
 
 def signing_till(request: AnyRequest, body: bytes) -> str:

@@ -4,8 +4,8 @@ from litestar import post
 from litestar.concurrency import sync_to_thread
 
 from sync_server.answers import AnyRequest, office_of, refusals
-from sync_server.auth.tills import signing_till
-from sync_server.bodies import read_body
+from sync_server.auth.tills import claiming_till, signing_till
+from sync_server.bodies import place, read_body
 from sync_server.errors import Refused
 from sync_server.ingest.decoding import JSON_CONTENT_TYPE, decode_body
 from sync_server.ingest.take import take
@@ -31,8 +31,10 @@ EVENTS_PATH = "/v1/events"
 )
 async def take_events(request: AnyRequest) -> Ack:
     """Reads the batch, sees who signed it, and takes it."""
-    body = await read_body(request, BATCH_BYTES_MAX)
-    ack = await sync_to_thread(_take, request, body)
+    await sync_to_thread(claiming_till, request)
+    async with place(request.app.state["batch_places"]):
+        body = await read_body(request, BATCH_BYTES_MAX)
+        ack = await sync_to_thread(_take, request, body)
     projector = request.app.state["projector"]
     if isinstance(projector, Projector):
         projector.wake()

@@ -15,6 +15,7 @@ from sqlmodel import col
 from sync_server import bodies
 from sync_server.answers import AnyRequest
 from sync_server.errors import Refused
+from sync_server.ingest import routes as ingest_routes
 from sync_server.registry.tills import revoke_till
 from sync_server.tables import Alarm, EventLog, Quarantine, Till, Watermark
 from wire.batches import BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, Ack, Refusal, encode_batch
@@ -390,6 +391,25 @@ def test_an_unsigned_request_is_told_how_to_sign(till: "SimTill", header: str) -
     answer = till.http.post("/v1/events", content=b"x", headers={"Authorization": header})
     assert answer.status_code == 401
     assert answer.json()["code"] == "unsigned"
+
+
+@pytest.mark.parametrize("till_id", ["till-9", "till-2", "till-1"])
+def test_a_till_that_may_not_ask_is_refused_without_its_body(
+    desk: "Desk", till: "SimTill", monkeypatch: pytest.MonkeyPatch, till_id: str
+) -> None:
+    desk.code("till-2")
+    with desk.office.database.write() as connection:
+        revoke_till(connection, "till-1", till.clock.ms)
+
+    async def unread(*_: object) -> bytes:
+        raise AssertionError
+
+    monkeypatch.setattr(ingest_routes, "read_body", unread)
+    till.till_id = till_id
+    answer = till.post(b"x")
+    assert answer.status_code == 401
+    refusal = msgspec.json.decode(answer.content, type=Refusal)
+    assert refusal.code == ("revoked" if till_id == "till-1" else "not_enrolled")
 
 
 def test_nothing_is_acknowledged_when_the_database_does_not_take_it(

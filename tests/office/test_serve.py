@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL
 from sqlmodel import col
 
 from sync_server.auth.users import Role, add_user
+from sync_server.bodies import BATCHES_AT_ONCE_MAX
 from sync_server.database import Database
 from sync_server.errors import SettingsError
 from sync_server.migrate import migrate
@@ -29,6 +30,7 @@ from sync_server.server import Listen, require_free
 from sync_server.settings import read_settings
 from sync_server.tables import Sale
 from wire.batches import BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, Ack
+from wire.requests import SignedBy, write_header
 
 if TYPE_CHECKING:
     from tests.office.conftest import EnrolAt, MakeSale, PostgreSQL
@@ -153,12 +155,21 @@ def test_the_signature_covers_the_target_as_it_was_sent(
     assert till.request("GET", "/v1/feed/members?x=%C3%A9&y=a%20b").status_code == 200
 
 
-def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_read(served: Served) -> None:
+def claim(till_id: str) -> str:
+    """A header that names a till, and a signature that is none."""
+    return write_header(SignedBy(till_id, 0, bytes(64)))
+
+
+def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_read(
+    served: Served, enrol_at: "EnrolAt"
+) -> None:
+    enrol_at(served.http, served.code("till-4"))
     lines = (
         "POST /v1/events HTTP/1.1",
         "Host: office",
         f"Content-Type: {BATCH_CONTENT_TYPE}",
         f"Content-Length: {BATCH_BYTES_MAX + 1}",
+        f"Authorization: {claim('till-4')}",
         "",
         "",
     )
@@ -167,7 +178,58 @@ def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_read(served: S
         assert raw.recv(64).startswith(b"HTTP/1.1 413")
 
 
-def test_a_body_without_end_is_refused(served: Served) -> None:
+@pytest.mark.parametrize("header", ["", "Bearer x", claim("till-unknown")])
+def test_a_body_of_nobody_is_refused_before_it_is_read(served: Served, header: str) -> None:
+    lines = (
+        "POST /v1/events HTTP/1.1",
+        "Host: office",
+        f"Content-Length: {BATCH_BYTES_MAX}",
+        f"Authorization: {header}",
+        "",
+        "",
+    )
+    with socket.create_connection(("127.0.0.1", served.port), WAIT_S_MAX) as raw:
+        raw.sendall("\r\n".join(lines).encode())
+        assert raw.recv(64).startswith(b"HTTP/1.1 401")
+
+
+def test_a_till_that_sends_much_and_is_refused_early_reads_the_refusal(served: Served) -> None:
+    headers = {"Authorization": claim("till-unknown")}
+    answer = served.http.post("/v1/events", content=bytes(BATCH_BYTES_MAX), headers=headers)
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "not_enrolled"
+
+
+def test_bodies_that_do_not_come_hold_a_bounded_number_of_places(
+    served: Served, enrol_at: "EnrolAt"
+) -> None:
+    till = enrol_at(served.http, served.code("till-5"))
+    lines = (
+        "POST /v1/events HTTP/1.1",
+        "Host: office",
+        "Content-Length: 10",
+        f"Authorization: {claim('till-5')}",
+        "",
+        "",
+    )
+    with ExitStack() as held:
+        for _ in range(BATCHES_AT_ONCE_MAX):
+            raw = held.enter_context(
+                socket.create_connection(("127.0.0.1", served.port), WAIT_S_MAX)
+            )
+            raw.sendall("\r\n".join(lines).encode())
+        wait_for(lambda: till.post(b"").status_code == 503)
+        answer = till.post(b"")
+        assert answer.json()["code"] == "busy"
+        assert answer.json()["fix"]
+        assert answer.headers["Retry-After"]
+        assert served.http.get("/healthz").status_code == 200
+    wait_for(lambda: till.post(b"").status_code == 400)
+
+
+def test_a_body_without_end_is_refused(served: Served, enrol_at: "EnrolAt") -> None:
+    enrol_at(served.http, served.code("till-6"))
+    headers = {"Authorization": claim("till-6")}
     sent = 0
 
     def endless() -> Iterator[bytes]:
@@ -177,7 +239,7 @@ def test_a_body_without_end_is_refused(served: Served) -> None:
             yield bytes(65_536)
 
     with suppress(httpx.WriteError):
-        answer = served.http.post("/v1/events", content=endless())
+        answer = served.http.post("/v1/events", content=endless(), headers=headers)
         assert answer.status_code == 413
     assert sent < BATCH_BYTES_MAX * 8
 
