@@ -22,7 +22,8 @@ EVENTS_PATH = "/v1/events"
     summary="Take a batch of events",
     description=(
         "For enrolled tills, signed. Answered after the commit: everything up to `watermark` is "
-        "durable here. A batch that was taken before is acknowledged again."
+        "durable here. It reaches no further than the batch. A batch that was taken before is "
+        "acknowledged again."
     ),
     tags=["tills"],
     security=[{"till": []}],

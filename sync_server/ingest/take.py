@@ -48,7 +48,11 @@ def take(office: Office, batch: Batch) -> Ack:
         raise _broken(batch, accepted)
     if aside:
         log.warning("set aside", till=batch.till_id, epoch=batch.epoch, seqs=aside)
-    return Ack(batch.till_id, batch.epoch, accepted.head.seq, office.now_ms(), aside)
+    # Not further than was asked: a till whose disk was put back would take for sent what it will
+    # yet journal, and its next batch would not meet the chain.
+    last = batch.first_seq + len(batch.events) - 1
+    watermark = min(accepted.head.seq, last)
+    return Ack(batch.till_id, batch.epoch, watermark, office.now_ms(), aside)
 
 
 def _unknown_epoch(batch: Batch) -> Refused:

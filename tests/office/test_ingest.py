@@ -73,15 +73,29 @@ def test_a_batch_that_begins_in_the_past_adds_what_is_new(
     assert [row["seq"] for row in desk.rows(EventLog)] == [1, 2, 3, 4]
 
 
-def test_an_old_batch_after_newer_ones_is_acknowledged_with_the_watermark_of_now(
-    till: "SimTill", sale: "MakeSale"
+def test_an_old_batch_after_newer_ones_is_acknowledged_as_far_as_it_reaches(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
 ) -> None:
     for _ in range(3):
         till.add(sale())
     till.send()
-    answer = till.send(till.batch(1, 1))
+    assert till.send(till.batch(1, 1)) == Ack("till-1", 1, 1, till.clock.ms)
+    assert till.send(till.batch(2, 1)) == Ack("till-1", 1, 1, till.clock.ms)
+    assert desk.rows(Watermark)[0]["seq"] == 3
+
+
+def test_a_till_whose_disk_was_put_back_meets_the_chain_with_its_next_batch(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    for cents in (100, 200, 300):
+        till.add(sale(cents))
+    till.send()
+    till.events, till.hashes = till.events[:1], till.hashes[:2]
+    answer = till.send()
     assert isinstance(answer, Ack)
-    assert answer.watermark == 3
+    till.add(sale(999))
+    assert refusal_of(till.send(till.batch(answer.watermark + 1))).code == "chain"
+    assert desk.rows(Alarm)[0]["seq"] == 2
 
 
 def test_an_empty_batch_asks_for_the_watermark(till: "SimTill", sale: "MakeSale") -> None:
