@@ -295,7 +295,6 @@ class Agent:
             found = self._spool.reprint() if isinstance(key, Reprint) else self._spool.discard()
         except JournalError as error:
             return Answer((as_message(error),))
-        self._board.refresh()
         if found:
             return Answer()
         none = Message("no_receipt_waiting", "No receipt is waiting.", "Go on selling.")
@@ -328,7 +327,6 @@ class Agent:
             failure = self._sell(answer.draft)
             if failure is None:
                 commit_us = _since_us(began)
-                self._board.refresh()
             else:
                 messages = (*messages, failure)
         ref = None if key is None else key.ref
@@ -365,7 +363,6 @@ class Agent:
             log.error("event not recorded", code=error.code, message=error.message)
 
     def _publish_change(self) -> None:
-        self._board.refresh()
         self._uploader.wake()
         self._counter.publish(encode_view(self._board.view("device")))
 

@@ -1,7 +1,6 @@
 """The board: what the counter sees, put together from the lane and from what runs beside it.
 
-What costs a look into the journal is looked up when it changed, not when it is shown: a view is
-made for every scan.
+Nothing here asks a disk: a view is made for every scan.
 """
 
 from terminal_agent.devices.printer import PrinterState
@@ -46,7 +45,7 @@ def as_message(error: TillError) -> Message:
 
 
 class Board:
-    """Makes views. `refresh` after anything beside the lane moved."""
+    """Makes views."""
 
     def __init__(self, journal: Journal, lane: Lane, spool: Spool, uploader: Uploader) -> None:
         self._journal = journal
@@ -61,13 +60,6 @@ class Board:
         last = journal.last_sale()
         if last is not None:
             self.sold(last[0].epoch, last[0].seq, last[1])
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Looks up what the journal knows of receipts and of events not sent."""
-        self._unsent = self._journal.unsent_count()
-        self._on_its_way = self._journal.jobs_in(*ON_ITS_WAY)
-        self._uncertain = self._journal.jobs_in(JobState.MAYBE_PRINTED)
 
     def sold(self, epoch: int, seq: int, sale: Sale) -> None:
         """A sale was committed."""
@@ -116,8 +108,8 @@ class Board:
             last_sale=self.last_sale,
             scanner="ready" if self.scanner_ready else "absent",
             printer=self._spool.state.value,
-            receipts_waiting=self._on_its_way,
-            office=OfficeView(self._unsent, self._uploader.link.value),
+            receipts_waiting=self._journal.jobs_in(*ON_ITS_WAY),
+            office=OfficeView(self._journal.unsent_count(), self._uploader.link.value),
             answer_us=answer_us,
             commit_us=commit_us,
             basket=lines if whole else None,
@@ -137,7 +129,7 @@ class Board:
         ]
         if self._spool.state in _PRINTER_SAYS:
             standing.append(_PRINTER_SAYS[self._spool.state])
-        if self._uncertain:
+        if self._journal.jobs_in(JobState.MAYBE_PRINTED):
             standing.append(_UNCERTAIN)
         if self._uploader.link is Link.REFUSED and self._uploader.problem is not None:
             standing.append(as_message(self._uploader.problem))
