@@ -3,7 +3,9 @@
 A link opens a page with a button, so that a program that only looks at the link does not use it up.
 """
 
+import re
 import time
+from ipaddress import ip_address
 from typing import Annotated, Any
 
 from jinja2 import Environment, PackageLoader
@@ -37,6 +39,8 @@ _PAGE = Environment(loader=PackageLoader("sync_server", "auth"), autoescape=True
     "sign_in.html"
 )
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'"
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::\d*)?")
+"""A Host header: an IPv6 address in brackets or a name, then a port (RFC 9110, section 7.2)."""
 
 Secret = Annotated[str, Meta(max_length=SECRET_CHARS_MAX)]
 
@@ -181,6 +185,25 @@ def post_sign_out(request: AnyRequest) -> Response[Any]:
 routes: list[Any] = [get_sign_in, get_link, post_sign_in, post_link, post_sign_out]
 
 
+def is_secure(scheme: str, host: str, forwarded_proto: str) -> bool:
+    """Whether a session's cookie is for TLS only: always, but at this machine's own names.
+
+    Behind a proxy that speaks TLS the request comes as plain HTTP, under the name it was sent to.
+    """
+    if "https" in (scheme.lower(), forwarded_proto.strip().lower()):
+        return True
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return True
+    name = (found[1] or found[2]).lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return False
+    try:
+        return not ip_address(name).is_loopback
+    except ValueError:
+        return True
+
+
 def _page(problem: Problem | None = None, link: str = "") -> Response[str]:
     html = _PAGE.render(problem=problem, link=link)
     return Response(html, media_type=MediaType.HTML, headers={"Content-Security-Policy": _POLICY})
@@ -198,6 +221,10 @@ def _signed_in(request: AnyRequest, secret: str) -> Response[Any]:
         max_age=SESSION_MS // 1000,
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=is_secure(
+            request.scope["scheme"],
+            request.headers.get("host", ""),
+            request.headers.get("x-forwarded-proto", ""),
+        ),
     )
     return Redirect("/", status_code=303, cookies=[cookie])

@@ -372,7 +372,8 @@ def client(
     directory = tmp_path_factory.mktemp("app")
     url = URL.create("sqlite", database=str(directory / "office.db"))
     app = create_app(open_office(Settings(directory, url)), is_projecting=False)
-    with TestClient(app, raise_server_exceptions=False) as opened:
+    # A loopback name, so that the session's cookie goes over plain HTTP.
+    with TestClient(app, "http://127.0.0.1", raise_server_exceptions=False) as opened:
         yield opened
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sync_server.auth.attempts import BAD_ATTEMPTS_MAX, SOURCES_MAX, WINDOW_S, Attempts
 from sync_server.auth.guards import COOKIE
+from sync_server.auth.routes import is_secure
 from sync_server.auth.users import (
     LINK_MS,
     SESSION_MS,
@@ -117,6 +118,41 @@ def test_a_browser_signs_in_with_a_token(desk: "Desk") -> None:
     assert "samesite=strict" in cookie
     assert "path=/" in cookie
     assert desk.http.get("/v1/tills").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "secure"),
+    [
+        ({"Host": "office.example"}, True),
+        ({"Host": "192.168.1.5:8000"}, True),
+        ({"Host": "localhost.example"}, True),
+        ({"Host": "[2001:db8::1]:8000"}, True),
+        ({"Host": "[::1"}, True),
+        ({"Host": ""}, True),
+        ({"Host": "127.0.0.1:8000", "X-Forwarded-Proto": "https"}, True),
+        ({"Host": "127.0.0.1:8000"}, False),
+        ({"Host": "127.8.9.1"}, False),
+        ({"Host": "LocalHost:8000"}, False),
+        ({"Host": "office.localhost"}, False),
+        ({"Host": "[::1]:8000"}, False),
+    ],
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_cookie_is_for_tls_only_except_on_the_machine_itself(
+    desk: "Desk", headers: dict[str, str], secure: bool
+) -> None:
+    answer = desk.http.post(
+        "/sign-in", data={"token": user(desk)}, headers=headers, follow_redirects=False
+    )
+    assert answer.headers["Location"] == "/"
+    assert ("secure" in answer.headers["Set-Cookie"].lower().split("; ")) is secure
+
+
+@given(st.text(max_size=30) | st.from_regex(r"[\[\]:.0-9a-f]{0,20}", fullmatch=True))
+def test_any_host_has_a_cookie_and_over_tls_a_secure_one(host: str) -> None:
+    assert is_secure("https", host, "")
+    assert is_secure("http", host, "https")
+    assert is_secure("http", host, "") in (True, False)
 
 
 def test_the_cookie_is_kept_as_a_hash_only(desk: "Desk") -> None:
