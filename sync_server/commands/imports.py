@@ -65,13 +65,17 @@ def import_products(file: File, refused: Aside = None, data: DataDir = None) -> 
     _tell(report, file, refused)
 
 
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
+
+
 def _tell(report: Report, file: Path, refused: Path | None) -> None:
-    typer.echo(f"{report.rows} good rows, of which {report.changed} said something new.")
+    typer.echo(f"{_rows(report.rows)} good, {_rows(report.changed)} new or changed.")
     if report.refused:
         path = _refused_path(file, refused)
         typer.echo(
-            f"{report.refused} rows were not taken; they are listed in {path}.\n"
-            "Mend them there or in the source, and import again: good rows do no harm.",
+            f"{_rows(report.refused)} not taken; {path} lists the lines, and why.\n"
+            f"Mend them in {file} and import it again: the rows already taken do no harm.",
             err=True,
         )
         raise typer.Exit(SOME_REFUSED)

@@ -69,7 +69,7 @@ def test_a_shop_is_set_up_from_the_command_line(run: Run, tmp_path: Path) -> Non
     assert len(json.loads(code.out)["code"].replace("-", "")) == 20
     members = tmp_path / "members.csv"
     members.write_text("member,card\n1,2000000000015\n")
-    assert run("members", "import", str(members)).out.startswith("1 good rows, of which 1")
+    assert run("members", "import", str(members)).out.startswith("1 row good, 1 row new")
     products = tmp_path / "products.csv"
     products.write_text("code,name,price\n4006381333931,Pen,1.99\n")
     assert run("products", "import", str(products)).status == 0
@@ -116,7 +116,7 @@ def test_bad_rows_are_listed_beside_the_file(run: Run, tmp_path: Path) -> None:
     path.write_text("member,card\n1,2000000000015\nx,\n3,2000000000016\n")
     result = run("members", "import", str(path))
     assert result.status == 1
-    assert "1 good rows" in result.out
+    assert "1 row good" in result.out
     assert "line 3: " in result.err
     listed = tmp_path / "members.csv.refused.csv"
     assert [line.partition(",")[0] for line in listed.read_text().splitlines()] == [
