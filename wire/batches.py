@@ -40,7 +40,10 @@ class Batch(Struct, array_like=True, frozen=True):
 
 
 class Ack(Struct, frozen=True):
-    """The office has committed every event up to and including `watermark`, and only that."""
+    """The office has committed every event up to and including `watermark`, and only that.
+
+    It reaches no further than the batch it answers.
+    """
 
     till_id: TillId
     epoch: Epoch
