@@ -16,12 +16,12 @@ from enum import StrEnum
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import Connection, Table, create_engine, func, insert, select, update
+from sqlalchemy import Connection, Table, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
 from sqlmodel import SQLModel
 
 from terminal_agent.errors import JournalError
+from terminal_agent.journal_file import connect, make_private, not_committed, not_opened
 from terminal_agent.journal_tables import (
     SCHEMA_VERSION,
     JournalEpoch,
@@ -39,10 +39,6 @@ from wire.events import (
     decode_event,
     encode_event,
 )
-
-BUSY_S_MAX = 5.0
-"""How long a write waits for a reader of another process (a backup, a look with sqlite3)."""
-SPACE_MARGIN_BYTES = 1024 * 1024
 
 
 class JobState(StrEnum):
@@ -115,14 +111,14 @@ class Journal:
     def __init__(self, file: Path, till_id: str, epoch: int, now_ms: int) -> None:
         self.file = file
         self._lock = threading.Lock()
-        _make_private(file)
+        make_private(file)
         try:
-            self._write = _connect(file, "FULL")
-            self._read = _connect(file, "FULL")
+            self._write = connect(file, "FULL")
+            self._read = connect(file, "FULL")
             self._read_lock = threading.Lock()
             self._open(till_id, epoch, now_ms)
         except DBAPIError as error:
-            raise _not_opened(file, error) from error
+            raise not_opened(file, error) from error
 
     def _open(self, till_id: str, epoch: int, now_ms: int) -> None:
         version = self._write.exec_driver_sql("PRAGMA user_version").scalar_one()
@@ -250,7 +246,7 @@ class Journal:
             self._unsent += self._seq - head[0]
         except DBAPIError as error:
             self._seq, self._hash = head
-            raise _not_committed(self.file, error) from error
+            raise not_committed(self.file, error) from error
         except BaseException:
             self._seq, self._hash = head
             raise
@@ -466,53 +462,3 @@ class Journal:
         """How much the disk under the journal still takes."""
         disk = os.statvfs(self.file.parent)
         return disk.f_bavail * disk.f_frsize
-
-
-def _make_private(file: Path) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise JournalError(
-            "journal_not_opened",
-            f"The journal {file} cannot be opened: {error.strerror}.",
-            "Check that the directory exists, that the disk is not read-only or full, and that "
-            "this user may write there.",
-        ) from error
-
-
-def _connect(file: Path, synchronous: str) -> Connection:
-    engine = create_engine(
-        f"sqlite:///{file}",
-        poolclass=StaticPool,
-        isolation_level="AUTOCOMMIT",  # transactions are written out: BEGIN IMMEDIATE
-        connect_args={"check_same_thread": False, "timeout": BUSY_S_MAX},
-    )
-    connection = engine.connect()
-    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-    connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
-    return connection
-
-
-def _not_opened(file: Path, error: DBAPIError) -> JournalError:
-    return JournalError(
-        "journal_not_opened",
-        f"The journal {file} cannot be opened: {error.orig}.",
-        "Stop other programs that use it; if the file is damaged, move it aside, keep it, and "
-        "enrol the till again: the office knows what it has of it.",
-    )
-
-
-def _not_committed(file: Path, error: DBAPIError) -> JournalError:
-    reason = str(error.orig)
-    if "full" in reason:
-        return JournalError(
-            "disk_full",
-            "The sale is NOT recorded: the disk is full.",
-            f"Take no money. Free space on the disk of {file.parent}, then key the payment again.",
-        )
-    return JournalError(
-        "journal_not_written",
-        f"The sale is NOT recorded: {reason}.",
-        f"Take no money. Check the disk of {file.parent}, then key the payment again.",
-    )
