@@ -74,6 +74,8 @@ class Spool:
         """Prints until stopped. No failure ends it."""
         while not self._stopping:
             self._wake.clear()
+            if self._stopping:  # set before the wake that was just cleared
+                break
             try:
                 rest_s = self.step()
             except JournalError as error:

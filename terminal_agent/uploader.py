@@ -68,7 +68,8 @@ class Uploader:
         """Sends until stopped. No failure ends it."""
         while not self._stopped.is_set():
             wait_s = self.step()
-            if wait_s > 0:
+            # `stop` says so before it wakes: the wake may have been cleared, this has not.
+            if wait_s > 0 and not self._stopped.is_set():
                 # After a failure new events are no reason to hurry; only `stop` ends a back-off.
                 hurry = self.link in (Link.ONLINE, Link.UNKNOWN)
                 (self._wake if hurry else self._stopped).wait(wait_s)

@@ -314,6 +314,9 @@ cdef class Finder:
         """The index was opened, swapped or closed since the last call."""
         cdef View view = self.index.current()
         cdef const domain *d = view.domain_of(self.scheme)
+        # The two belong together. What is let go of may run code and other threads with it, so the
+        # old view is held until both are set: another thread never sees one without the other.
+        cdef View old = self.view
         self.view = view
         self.domain = d
         return 0
@@ -438,4 +441,5 @@ cdef class MemberIndex:
 
     def close(self):
         """Lets go of the files. What is being looked up ends undisturbed."""
+        cdef View old = self.view  # let go of when nobody can reach it any more
         self.view = None
