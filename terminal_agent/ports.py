@@ -12,6 +12,7 @@ import socket
 import struct
 import termios
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -185,7 +186,7 @@ def wait_to_reopen(
     return False
 
 
-class _FdPort:
+class _FdPort(ABC):
     """Reading and writing on a descriptor that does not block."""
 
     def __init__(self, fd: int, address: str, settings: PortSettings) -> None:
@@ -226,8 +227,8 @@ class _FdPort:
             raise self._lost(error, max(taken - self._drop_unsent(), 0)) from error
         return taken
 
-    def close(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def close(self) -> None: ...
 
     def _write_chunk(self, chunk: bytes, end: float) -> int:
         left = end - time.monotonic()
@@ -263,9 +264,9 @@ class _FdPort:
             return 0
         return int(struct.unpack("i", answer)[0])
 
+    @abstractmethod
     def _drop_unsent(self) -> int:
         """Makes sure that what has not left never will; returns how many bytes that were."""
-        raise NotImplementedError
 
     def _lost(self, error: OSError | ValueError | None, sent: int = 0) -> PortLost:
         why = getattr(error, "strerror", None) or "the other end hung up"
