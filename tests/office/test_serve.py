@@ -33,7 +33,8 @@ from wire.batches import BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, Ack
 from wire.requests import SignedBy, write_header
 
 if TYPE_CHECKING:
-    from tests.office.conftest import EnrolAt, MakeSale, PostgreSQL
+    from scripts.virtual.postgresql import PostgreSQL
+    from tests.office.conftest import EnrolAt, MakeSale
 
 WAIT_S_MAX = 30.0
 POLL_S = 0.05
