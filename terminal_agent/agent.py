@@ -1,7 +1,8 @@
 """The agent: the one place that knows everybody. It wires ports, lane, journal, spool and office.
 
-One thread runs the lane and takes what the others bring, in order, from a bounded queue. Scanner,
-spool, uploader, feed and counter have a thread each; none of them touches the lane.
+Scanner, spool, uploader, feed and counter have a thread each. The lane has none of its own: whoever
+brings an input runs the lane with it, one at a time, so that a scan is decided by the thread that
+read it. Spool, uploader and feed only say that something moved; the main thread then looks.
 """
 
 import gc
@@ -11,8 +12,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum, auto
 from importlib.metadata import version
 
 import structlog
@@ -41,8 +42,6 @@ from terminal_agent.uploader import Uploader
 from terminal_agent.view import encode_view
 from wire.events import ClockJumped, DeviceFault, TillStarted
 
-INPUTS_MAX = 1_000
-"""Scans and keys that may wait for the lane; a device that brings more is held back."""
 THREAD_STOP_S_MAX = 5.0
 PART_RESTART_S = 1.0
 THREAD_SWITCH_S = 0.0005
@@ -69,12 +68,12 @@ class _Changed:
     """Something beside the lane moved: the printer, a receipt, the office, the feed."""
 
 
-@dataclass(frozen=True)
-class _Stop:
-    pass
+_Input = Scan | BadScan | ScannerFound | ScannerLost | _KeyLine | _Joined | _Changed
 
 
-_Input = Scan | BadScan | ScannerFound | ScannerLost | _KeyLine | _Joined | _Changed | _Stop
+class _Wake(Enum):
+    LOOK = auto()
+    STOP = auto()
 
 
 class Agent:
@@ -84,7 +83,8 @@ class Agent:
         self.config = config
         self.clock: Clock = ReplayClock() if config.replay_clock else SystemClock()
         self._before = self.clock.now()
-        self._inputs: queue.Queue[_Input] = queue.Queue(INPUTS_MAX)
+        self._one_at_a_time = threading.Lock()
+        self._wakes: queue.SimpleQueue[_Wake] = queue.SimpleQueue()
         self._identity = identity
         self._known = Known(token=identity.token, verify=verify)
         self._moved = threading.Event()
@@ -119,22 +119,19 @@ class Agent:
             self._changed,
         )
         self._scanning = Scanning(
-            config.scanner_port, config.scanner, Backoff(jitter), self._inputs.put
+            config.scanner_port, config.scanner, Backoff(jitter), self._bring
         )
         self._counter = Counter(
             config.counter_socket,
-            lambda line, client: self._inputs.put(_KeyLine(line, client, time.monotonic())),
-            lambda client: self._inputs.put(_Joined(client)),
+            lambda line, client: self._bring(_KeyLine(line, client, time.monotonic())),
+            lambda client: self._bring(_Joined(client)),
         )
         self._lane = Lane(config.rules, self._journal.redeemed())
         self._board = Board(self._journal, self._lane, self._spool, self._uploader)
 
     def stop(self) -> None:
         """Asks `run` to end; may be called from a signal handler."""
-        try:
-            self._inputs.put_nowait(_Stop())
-        except queue.Full:
-            threading.Thread(target=self._inputs.put, args=(_Stop(),), daemon=True).start()
+        self._wakes.put(_Wake.STOP)
 
     def run(self) -> None:
         """Sells until stopped."""
@@ -165,8 +162,9 @@ class Agent:
             counter=str(self.config.counter_socket),
         )
         try:
-            while not isinstance(taken := self._inputs.get(), _Stop):
-                self._take_safely(taken)
+            while self._wakes.get() is not _Wake.STOP:
+                self._moved.clear()
+                self._bring(_Changed())
         finally:
             self._ending.set()
             for part in parts.values():
@@ -188,23 +186,25 @@ class Agent:
                 self._ending.wait(PART_RESTART_S)
 
     def _changed(self) -> None:
-        # Called from the lane's own thread too, so it never waits: a full queue has other inputs,
-        # and the lane looks at the flag after each.
-        self._moved.set()
-        with suppress(queue.Full):
-            self._inputs.put_nowait(_Changed())
+        # Called while the lane runs too, so it never waits for it.
+        if not self._moved.is_set():
+            self._moved.set()
+            self._wakes.put(_Wake.LOOK)
 
     def _learnt(self, known: Known) -> None:
         self._known = known
         self._changed()
 
-    def _take_safely(self, taken: _Input) -> None:
-        # One input that nobody foresaw must not take the basket with it.
-        try:
-            self._take(taken)
-        except Exception:
-            log.exception("fault", part="lane", taken=type(taken).__name__)
-            self._counter.publish(encode_view(self._board.view("key", messages=(_FAULT,))))
+    def _bring(self, taken: _Input) -> None:
+        with self._one_at_a_time:
+            if self._ending.is_set():
+                return
+            # One input that nobody foresaw must not take the basket with it.
+            try:
+                self._take(taken)
+            except Exception:
+                log.exception("fault", part="lane", taken=type(taken).__name__)
+                self._counter.publish(encode_view(self._board.view("key", messages=(_FAULT,))))
 
     def _take(self, taken: _Input) -> None:
         now = self.clock.now()
@@ -228,12 +228,9 @@ class Agent:
                 self._board.scanner_ready = False
                 self._record(DeviceFault("scanner", taken.problem.code), now)
                 self._publish_change()
-            case _:
-                pass
-        if self._moved.is_set():
-            self._moved.clear()
-            self._watch_printer(now)
-            self._publish_change()
+            case _Changed():
+                self._watch_printer(now)
+                self._publish_change()
 
     def _watch_clock(self, now: Now) -> tuple[Message, ...]:
         before, self._before = self._before, now
@@ -265,7 +262,7 @@ class Agent:
             return
         match key:
             case AskView():
-                since_us = _since_us(taken.at)
+                since_us = _us(time.monotonic() - taken.at)
                 view = self._board.view("key", key.ref, since_us, told, whole=True)
                 self._counter.tell(taken.client, encode_view(view))
                 return
@@ -318,7 +315,8 @@ class Agent:
         told: tuple[Message, ...],
         key: Key | None = None,
     ) -> None:
-        answer_us = _since_us(at)
+        decided_at = time.monotonic()
+        answer_us = _us(decided_at - at)
         self._lane.answered(answer_us)
         messages = (*told, *answer.messages)
         commit_us: int | None = None
@@ -326,11 +324,13 @@ class Agent:
             began = time.monotonic()
             failure = self._sell(answer.draft)
             if failure is None:
-                commit_us = _since_us(began)
+                commit_us = _us(time.monotonic() - began)
             else:
                 messages = (*messages, failure)
         ref = None if key is None else key.ref
-        view = self._board.view(cause, ref, answer_us, messages, commit_us=commit_us)
+        view = self._board.view(
+            cause, ref, answer_us, messages, decided_at_us=_us(decided_at), commit_us=commit_us
+        )
         self._counter.publish(encode_view(view))
         if commit_us is not None:
             self._spool.wake()
@@ -374,5 +374,5 @@ _FAULT = Message(
 )
 
 
-def _since_us(mono_s: float) -> int:
-    return max(0, int((time.monotonic() - mono_s) * 1_000_000))
+def _us(seconds: float) -> int:
+    return max(0, int(seconds * 1_000_000))

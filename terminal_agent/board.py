@@ -73,6 +73,7 @@ class Board:
         answer_us: int = 0,
         messages: tuple[Message, ...] = (),
         *,
+        decided_at_us: int = 0,
         commit_us: int | None = None,
         whole: bool = False,
     ) -> View:
@@ -111,6 +112,7 @@ class Board:
             receipts_waiting=self._journal.jobs_in(*ON_ITS_WAY),
             office=OfficeView(self._journal.unsent_count(), self._uploader.link.value),
             answer_us=answer_us,
+            decided_at_us=decided_at_us,
             commit_us=commit_us,
             basket=lines if whole else None,
         )

@@ -54,6 +54,8 @@ class View(Struct, frozen=True, omit_defaults=False):
     receipts_waiting: int
     office: OfficeView
     answer_us: int
+    decided_at_us: int = 0
+    """When the cause was decided, by the machine's monotonic clock; 0 when nothing was."""
     commit_us: int | None = None
     basket: tuple[LineView, ...] | None = None
 

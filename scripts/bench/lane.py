@@ -3,10 +3,12 @@
     scripts/bench/lane --json lane.json
 
 A real till process reads a real pty, with a member index of `--members` cards and a price list of
-`--products` articles, and prints on a virtual printer in another process. Times are taken outside
-the till: from just before the last byte is written to the pty until the view that answers it has
-arrived at the counter. The raw write + fdatasync of the same disk is measured in turn with the
-sales, in the same directory.
+`--products` articles, and prints on a virtual printer in another process (which gets the processor
+last, since a printer has its own). A decision is timed from just before the last byte is written to
+the pty, here, until the till has decided, by the clock both processes share; beside it stands how
+long it takes until the view that says so has arrived here. In turn with the sales two floors are
+measured: a byte through a pty to a program that waits for it, answered over a socket; and the raw
+write + fdatasync of the same disk, in the same directory.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.bench.echo import Echo
 from scripts.bench.figures import Figure, Report, at_most
 from scripts.virtual.cashier import Counter
 from scripts.virtual.scanner import VirtualScanner
@@ -44,6 +47,8 @@ class Times:
     card: list[float] = field(default_factory=list[float])
     unknown_card: list[float] = field(default_factory=list[float])
     inside: list[float] = field(default_factory=list[float])
+    shown: list[float] = field(default_factory=list[float])
+    echo: list[float] = field(default_factory=list[float])
     tender: list[float] = field(default_factory=list[float])
     commit: list[float] = field(default_factory=list[float])
     fsync: list[float] = field(default_factory=list[float])
@@ -55,6 +60,7 @@ def running(data: Path) -> Generator[tuple[VirtualScanner, Counter]]:
     scanner = VirtualScanner(data / "scanner")
     printer = subprocess.Popen(
         [
+            *("nice", "-n", "19"),
             *(sys.executable, "-m", "scripts.virtual.printer", "--no-pictures", "--with-input"),
             *("--out", str(data / "receipts"), "--link", str(data / "printer")),
         ],
@@ -94,17 +100,18 @@ class Counting:
         self._scanner = scanner
         self._counter = counter
 
-    def scan(self, code: str, into: list[float], inside: list[float]) -> None:
+    def scan(self, code: str, into: list[float], times: Times) -> None:
         self._counter.forget()
         data = code.encode() + b"\r"
         self._scanner.send(data[:-1])
-        began = time.perf_counter_ns()
+        began_us = time.monotonic_ns() / 1000
         self._scanner.send(data[-1:])
         view = self._counter.until(lambda view: view["cause"] == "scan", ANSWER_S_MAX)
-        into.append((time.perf_counter_ns() - began) / 1000)
+        times.shown.append(time.monotonic_ns() / 1000 - began_us)
         if view is None:
             raise SystemExit("the till did not answer a scan")
-        inside.append(view["answer_us"])
+        into.append(view["decided_at_us"] - began_us)
+        times.inside.append(view["answer_us"])
 
     def pay(self, times: Times) -> None:
         self._counter.forget()
@@ -119,17 +126,18 @@ class Counting:
 def measure(data: Path, sales: int, members: int, products: int, chance: random.Random) -> Times:
     times = Times()
     raw = os.open(data / "raw", os.O_CREAT | os.O_WRONLY, 0o600)
-    with running(data) as (scanner, counter):
+    with running(data) as (scanner, counter), Echo() as echo:
         at = Counting(scanner, counter)
         warm_up = Times()
         for sale in range(sales + 10):
             taken = times if sale >= 10 else warm_up
             for _ in range(4):
-                at.scan(product(chance.randrange(products)), taken.product, taken.inside)
+                at.scan(product(chance.randrange(products)), taken.product, taken)
+                taken.echo.append(echo.measure())
             if sale % 4 == 0:
                 stranger = card(members + chance.randrange(members))
-                at.scan(stranger, taken.unknown_card, taken.inside)
-            at.scan(card(chance.randrange(members)), taken.card, taken.inside)
+                at.scan(stranger, taken.unknown_card, taken)
+            at.scan(card(chance.randrange(members)), taken.card, taken)
             at.pay(taken)
             began = time.perf_counter_ns()
             os.write(raw, bytes(SALE_BYTES))
@@ -157,7 +165,9 @@ def report(times: Times, members: int) -> Report:
             at_most(f"last byte to decision, {name}, p99", p99, "µs", DECISION_P99_US_MAX),
         )
     for name, values in (
-        ("of these, inside the lane", times.inside),
+        ("of these, inside the till, from the read", times.inside),
+        ("last byte to the view at the counter", times.shown),
+        ("floor: a byte to a program and an answer", times.echo),
         ("tender to answer", times.tender),
         ("tender to commit", times.commit),
         ("raw write and fdatasync", times.fsync),
