@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from sync_server.commands import imports, journeys, quarantine, registry, running, users
+from sync_server.commands import imports, journeys, models, quarantine, registry, running, users
 from sync_server.errors import OfficeError
 
 NOT_DONE = 1
@@ -31,6 +31,7 @@ app.add_typer(imports.members_app, name="members")
 app.add_typer(imports.products_app, name="products")
 app.add_typer(registry.offers_app, name="offers")
 app.add_typer(users.user_app, name="user")
+app.add_typer(models.models_app, name="models")
 app.add_typer(quarantine.quarantine_app, name="quarantine")
 
 

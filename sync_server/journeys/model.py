@@ -128,16 +128,7 @@ class Model(Struct, frozen=True):
         place = {phase.id: index for index, phase in enumerate(self.phases)}
         table: dict[str, list[PlacementRule]] = {}
         for rule in self.rules:
-            resolved = PlacementRule(
-                phase=place[rule.phase],
-                purchases=_bounds(rule.when.purchases_min, rule.when.purchases_max, settings),
-                days_since_purchase=_bounds(
-                    rule.when.days_since_purchase_min, rule.when.days_since_purchase_max, settings
-                ),
-                loop=rule.when.loop,
-                value=_bounds(rule.when.value_min, rule.when.value_max, settings),
-                with_purchase=rule.with_purchase,
-            )
+            resolved = resolve(rule, place[rule.phase], settings)
             for kind in rule.kinds:
                 table.setdefault(kind, []).append(resolved)
         return Placement(
@@ -201,6 +192,21 @@ class Placement(Struct, frozen=True):
 
 
 _ANY_MAX = 2**62
+
+
+def resolve(rule: Rule, phase: int, settings: Settings) -> PlacementRule:
+    """A rule that leads to the `phase`-th phase, with the thresholds of a trade put in."""
+    when = rule.when
+    return PlacementRule(
+        phase=phase,
+        purchases=_bounds(when.purchases_min, when.purchases_max, settings),
+        days_since_purchase=_bounds(
+            when.days_since_purchase_min, when.days_since_purchase_max, settings
+        ),
+        loop=when.loop,
+        value=_bounds(when.value_min, when.value_max, settings),
+        with_purchase=rule.with_purchase,
+    )
 
 
 def _bounds(lowest: int | str | None, highest: int | str | None, settings: Settings) -> Bounds:

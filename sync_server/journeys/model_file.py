@@ -15,6 +15,7 @@ from msgspec import Struct
 from sync_server.errors import OfficeError
 from sync_server.journeys.key_lines import key_lines
 from sync_server.journeys.model import SETTING_NAMES, Condition, Model, Rule, Trade
+from sync_server.journeys.model_reach import order_faults, reach_faults
 from sync_server.journeys.touchpoint import KINDS, PURCHASE
 
 SHIPPED = Path(__file__).parent / "models"
@@ -103,7 +104,8 @@ def parse_model(data: bytes, file: str) -> Model:
     found = list(_shape_faults(tables, Model, ""))
     if not found:
         model = msgspec.convert(tables, Model)
-        found = list(_sense_faults(model))
+        # Whether a rule can ever hold is asked only of rules that make sense.
+        found = list(_sense_faults(model)) or list(reach_faults(model))
         if not found:
             return model
     lines = key_lines(text)
@@ -181,6 +183,7 @@ def _sense_faults(model: Model) -> Iterator[tuple[str, str]]:
                 placed[kind] = index
     for kind in sorted(KINDS - placed.keys()):
         yield "rules", f"no rule without conditions for the kind {kind!r}"
+    yield from order_faults(model)
 
 
 def _rule_faults(rule: Rule, key: str, phases: Sequence[str]) -> Iterator[tuple[str, str]]:
