@@ -62,6 +62,8 @@ def fit(text: str, page: CodePage) -> str:
     White space becomes a blank, controls and marks without width vanish, accents are dropped
     where the page has only the bare letter, anything else becomes `?`.
     """
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(_fit_char(char, page) for char in unicodedata.normalize("NFC", text))
 
 

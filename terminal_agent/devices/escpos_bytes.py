@@ -8,6 +8,7 @@ leaves a folder in the temporary directory.
 
 import logging
 import shutil
+from functools import lru_cache
 from os import environ
 from typing import Any
 
@@ -20,6 +21,7 @@ from escpos.constants import QR_ECLEVEL_M  # noqa: E402
 from escpos.printer.dummy import Dummy  # noqa: E402
 from qrcode.constants import ERROR_CORRECT_M  # noqa: E402
 from qrcode.main import QRCode  # noqa: E402
+from qrcode.util import QRData, optimal_mode  # noqa: E402
 
 logging.getLogger().handlers[:] = _handlers
 if "ESCPOS_CAPABILITIES_PICKLE_DIR" not in environ:
@@ -76,11 +78,9 @@ class EscposBytes(Dummy):
         profile = self._printer
         if not _is_code(content):
             return False
-        code: Any = QRCode(version=None, border=QR_QUIET_MODULES, error_correction=ERROR_CORRECT_M)
-        code.add_data(content.encode(), optimize=0)
-        try:
-            version = int(code.best_fit(start=1))
-        except Exception:  # noqa: BLE001 - its exception's module differs between versions
+        data = content.encode()
+        version = _qr_version(len(data), optimal_mode(data))
+        if version is None:
             return False
         modules = 17 + 4 * version + 2 * QR_QUIET_MODULES
         size = min(QR_MODULE_DOTS_WISHED, profile.dots // modules)
@@ -91,8 +91,8 @@ class EscposBytes(Dummy):
             self.qr(content, ec=QR_ECLEVEL_M, size=size, native=True)
             self._raw(b"\n")
         else:
-            code.make(fit=True)
-            self._draw_raster([_widened(row, size) for row in code.get_matrix()], size)
+            rows: Any = _qr_code(data, version).get_matrix()
+            self._draw_raster([_widened(row, size) for row in rows], size)
         self.centred(False)
         return True
 
@@ -139,6 +139,24 @@ class EscposBytes(Dummy):
                 + len(strip).to_bytes(2, "little")
                 + b"".join(strip)
             )
+
+
+def _qr_code(data: bytes, version: int) -> Any:
+    code: Any = QRCode(version=version, border=QR_QUIET_MODULES, error_correction=ERROR_CORRECT_M)
+    code.add_data(data, optimize=0)
+    return code
+
+
+@lru_cache
+def _qr_version(length: int, mode: Any) -> int | None:
+    """The smallest version (1 to 40) that takes `length` characters, None when none does."""
+    some: Any = QRData(b"0" * length, mode=mode, check_data=False)
+    code: Any = QRCode(error_correction=ERROR_CORRECT_M)
+    code.add_data(some)
+    try:
+        return int(code.best_fit(start=1))
+    except Exception:  # noqa: BLE001 - its exception's module differs between versions
+        return None
 
 
 def _is_code(content: str) -> bool:
