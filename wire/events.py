@@ -57,11 +57,22 @@ class Tender(Struct, array_like=True, frozen=True):
     amount_cents: Annotated[int, Meta(ge=0, le=CENTS_MAX)]
 
 
-class Link(Struct, array_like=True, frozen=True):
-    """Who bought: how the customer was identified and as whom.
+class LinkHow(StrEnum):
+    """The ways of linking that tills use. The list is open: another word is kept as it came."""
 
-    `token` is the keyed hash of what was scanned or typed (`wire.identifiers.identifier_token`);
-    `member` is the member number of the till's index, None when the till did not know the card.
+    CARD = "card"
+    TYPED = "typed"
+    CARD_CORRECTED = "card_corrected"
+    """Scanned with an error; the cashier accepted the correction that the till offered."""
+    TYPED_CORRECTED = "typed_corrected"
+
+
+class Link(Struct, array_like=True, frozen=True):
+    """Who bought: how the customer was identified (`LinkHow`) and as whom.
+
+    `token` is the keyed hash of what was scanned or typed, or of what it was corrected to
+    (`wire.identifiers.identifier_token`); `member` is the member number of the till's index, None
+    when the till did not know the card.
     """
 
     how: Annotated[str, Meta(max_length=32)]

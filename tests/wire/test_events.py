@@ -16,6 +16,7 @@ from wire.events import (
     IssuedVoucher,
     Line,
     Link,
+    LinkHow,
     Redemption,
     RefusedVoucher,
     Sale,
@@ -45,6 +46,17 @@ EVENTS_OF_VERSION_1 = {
             refused=(RefusedVoucher("office", "1-2", "expired"),),
             issued=(IssuedVoucher("1-7", "next-visit", 100, 1_497_312_000_123),),
             checkout=Checkout(9_500, 1, 2, 350),
+        ),
+    ),
+    "sale-corrected": Event(
+        9,
+        1_494_720_000_456,
+        Sale(
+            opened_at_ms=1_494_719_990_000,
+            total_cents=250,
+            lines=(Line("4006381333931", 1, 250),),
+            tenders=(Tender(TenderKind.CARD, 250),),
+            link=Link(LinkHow.TYPED_CORRECTED, bytes(range(16)), 1_228),
         ),
     ),
     "sale-smallest": Event(1, 0, Sale(0, 0, (Line("1", 0, 0),), ())),
@@ -105,6 +117,12 @@ def test_an_event_is_still_written_as_in_version_1(name: str):
 def test_a_field_that_a_later_version_appends_is_passed_over():
     later = msgspec.msgpack.encode([5, 1000, ["voucher", "1-1", "printed", "from the future"], 1])
     assert decode_event(later) == Event(5, 1000, VoucherOutcome("1-1", VoucherState.PRINTED))
+
+
+def test_a_way_of_linking_that_a_later_version_adds_is_kept():
+    link = Link("palm", bytes(16), 5)
+    sale = Event(1, 0, Sale(0, 0, (Line("1", 0, 0),), (), link=link))
+    assert decode_event(encode_event(sale)) == sale
 
 
 def test_an_event_of_an_unknown_kind_is_refused():
