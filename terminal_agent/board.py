@@ -3,6 +3,7 @@
 Nothing here asks a disk: a view is made for every scan.
 """
 
+from terminal_agent.candidates import Candidate
 from terminal_agent.devices.printer import PrinterState
 from terminal_agent.errors import TillError
 from terminal_agent.journal import JobState, Journal
@@ -10,7 +11,14 @@ from terminal_agent.lane import Lane
 from terminal_agent.messages import Message
 from terminal_agent.spool import Spool
 from terminal_agent.uploader import Link, Uploader
-from terminal_agent.view import LastSale, LineView, MemberView, OfficeView, View
+from terminal_agent.view import (
+    CandidateView,
+    LastSale,
+    LineView,
+    MemberView,
+    OfficeView,
+    View,
+)
 from wire.events import Sale
 from wire.identifiers import receipt_code
 
@@ -42,6 +50,10 @@ _UNCERTAIN = Message(
 def as_message(error: TillError) -> Message:
     """The error as the counter shows it."""
     return Message(error.code, error.message, error.fix)
+
+
+def _on_offer(card: Candidate) -> CandidateView:
+    return CandidateView(card.offer, card.shown, card.change, card.what, card.places)
 
 
 class Board:
@@ -104,6 +116,7 @@ class Board:
             paid_cents=0 if basket is None else basket.paid_cents,
             due_cents=0 if basket is None else basket.due_cents,
             member=self._member(),
+            candidates=() if basket is None else tuple(map(_on_offer, basket.candidates)),
             vouchers=() if basket is None else tuple(v.serial for v in basket.vouchers),
             messages=(*messages, *self._standing()),
             last_sale=self.last_sale,

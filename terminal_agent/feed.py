@@ -18,6 +18,7 @@ from terminal_agent.errors import OfficeRefused, OfficeUnreachable
 from terminal_agent.identify import gtin13
 from terminal_agent.identity import Identity, verify
 from terminal_agent.known import Known
+from terminal_agent.members import MemberLookup
 from terminal_agent.office import FeedPart, Jitter, Office, retry_wait_s
 from wire.feed import FeedError, OfferList, Product, ProductList, decode_feed
 
@@ -121,23 +122,15 @@ class Feed:
             self.known = replace(self.known, offers=offers.offers, voucher_keys=keys)
         else:
             index = MemberIndex.open(file, key=self.identity.key.identifier_key)
-            self.known = replace(self.known, find_member=self._finder(index))
+            lookup = MemberLookup(index, self._members_damaged)
+            self.known = replace(
+                self.known, find_member=lookup.find_member, near_members=lookup.near_members
+            )
 
-    def _finder(self, index: MemberIndex) -> Callable[[str, str], int | None]:
-        domains = {scheme.name for scheme in index.schemes}
-
-        def find(domain: str, number: str) -> int | None:
-            if domain not in domains:
-                return None
-            try:
-                return index.find(domain, number)
-            except IndexRefused as error:
-                # A page has rotted on this disk. The sale goes on; the file is fetched anew.
-                log.error("member index", reason=error.message)
-                self._versions.pop("members", None)
-                return None
-
-        return find
+    def _members_damaged(self, error: IndexRefused) -> None:
+        # A page has rotted on this disk. The sale goes on; the file is fetched anew.
+        log.error("member index", reason=error.message)
+        self._versions.pop("members", None)
 
     def _file(self, name: str) -> Path:
         return self.directory / name

@@ -22,9 +22,11 @@ from wire.vouchers import TOKEN_CHARS_MAX
 
 GS = "\x1d"
 CODE_CHARS_MAX = 64
-UNREADABLE_DIGITS_MAX = 2
+UNREADABLE_DIGITS_MAX = 3
 UNREADABLE = "?"
-"""Stands for a digit nobody could read, in a number that was typed."""
+"""Stands for a digit that could not be read."""
+TYPED_LENGTH_ERRORS_MAX = 2
+"""So many digits too few or too many, and a number typed as a card's is still looked for."""
 
 GS1_MESSAGE_AIMS = frozenset({"C1", "e0", "d2", "Q3", "J1"})
 """AIM identifiers of symbols that hold GS1 element strings (GS1 General Specifications, 5.1.2)."""
@@ -46,7 +48,7 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "location": ("This code names a place, not an item", "Scan the item's own code."),
     "coupon": ("This is a coupon of another issuer", "Go on without it."),
     "refund_receipt": ("This is a refund slip", "Ask a colleague who may pay it out."),
-    "unknown_card": ("This number is of no card the shop takes", "Ask for another card."),
+    "unknown_card": ("This is the number of no card the shop takes", "Ask for another card."),
     "link": ("This is a link to a page, not a product", "Scan the item's barcode."),
 }
 """What is wrong and what to do, by the reason of an `UnknownScan`."""
@@ -68,8 +70,11 @@ class CardRule:
 
     def nearly_claims(self, number: str) -> bool:
         """Whether `number` would be such a card with one digit more or one less."""
-        nearly = {length + step for length in self.lengths for step in (-1, 1)}
-        return len(number) in nearly and self._begins(number)
+        return self.is_within(number, 1) and self._begins(number)
+
+    def is_within(self, number: str, digits: int) -> bool:
+        """Whether `number` has the length of such a card, give or take `digits`."""
+        return any(abs(len(number) - length) <= digits for length in self.lengths)
 
     def _begins(self, number: str) -> bool:
         return any(
@@ -169,6 +174,23 @@ def identify(text: str, aim: str | None, rules: IdentifyRules) -> Identified:
     return _card(text, rules) or _product(text, aim, rules)
 
 
+def identify_card(text: str, rules: IdentifyRules) -> CardScan | None:
+    """A number that was typed as a card's; None when it is too unlike any.
+
+    A person may mistype the first digits as well, so a prefix is not asked for; what begins like
+    no card of the shop is damaged.
+    """
+    if not _is_number(text):
+        return None
+    for rule in rules.cards:
+        if rule.claims(text):
+            return CardScan(rule.domain, text, damaged=not rule.is_intact(text))
+    for rule in rules.cards:
+        if rule.is_within(text, TYPED_LENGTH_ERRORS_MAX):
+            return CardScan(rule.domain, text, damaged=True)
+    return None
+
+
 def gtin13(number: str) -> str | None:
     """A GTIN in the one form that price lists are looked up by, None when it is none.
 
@@ -183,11 +205,14 @@ def gtin13(number: str) -> str | None:
     return number.zfill(13)
 
 
-def _card(text: str, rules: IdentifyRules) -> CardScan | None:
+def _is_number(text: str) -> bool:
     readable = text.replace(UNREADABLE, "")
-    if not (readable.isascii() and readable.isdigit()):
-        return None
-    if len(text) - len(readable) > UNREADABLE_DIGITS_MAX:
+    few_unreadable = len(text) - len(readable) <= UNREADABLE_DIGITS_MAX
+    return few_unreadable and readable.isascii() and readable.isdigit()
+
+
+def _card(text: str, rules: IdentifyRules) -> CardScan | None:
+    if not _is_number(text):
         return None
     for rule in rules.cards:
         if rule.claims(text):
@@ -269,8 +294,7 @@ def _from_elements(elements: Mapping[str, str], text: str, rules: IdentifyRules)
     if "8018" in elements:
         # GSRN, the number of a service relation; its check digit is left to the reader.
         number = elements["8018"]
-        card = _card(number, rules)
-        return card or _unknown("unknown_card", text)
+        return _card(number, rules) or UnknownScan("unknown_card", f"ends in {number[-4:]}")
     if "255" in elements or "8110" in elements or "8112" in elements:
         return _unknown("coupon", text)
     if "00" in elements or "02" in elements:

@@ -42,9 +42,19 @@ class Number(_Key, frozen=True, tag="number", kw_only=True):
 
 
 class CardNumber(_Key, frozen=True, tag="card", kw_only=True):
-    """A loyalty card's number typed by hand."""
+    """A loyalty card's number typed by hand, `?` for a digit that cannot be read."""
 
     text: Typed
+
+
+class Accept(_Key, frozen=True, tag="accept", kw_only=True):
+    """The card is the one that is offered under the number `candidate`."""
+
+    candidate: Annotated[int, Meta(ge=1)]
+
+
+class Reject(_Key, frozen=True, tag="reject", kw_only=True):
+    """The card is none of those that are offered."""
 
 
 class Department(_Key, frozen=True, tag="department", kw_only=True):
@@ -94,6 +104,8 @@ Key = (
     | Price
     | Number
     | CardNumber
+    | Accept
+    | Reject
     | Department
     | Void
     | Cancel

@@ -10,28 +10,33 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from terminal_agent import messages
-from terminal_agent.basket import Basket, Item
+from terminal_agent.basket import Basket, Draft, Item, voucher_id
+from terminal_agent.candidates import find_candidates
 from terminal_agent.devices.scanner import BadScan, Scan
 from terminal_agent.identify import (
     CardScan,
+    Identified,
     IdentifyRules,
     ProductScan,
     ReceiptScan,
     UnknownScan,
     VoucherScan,
     identify,
+    identify_card,
 )
 from terminal_agent.keys import (
+    Accept,
     Cancel,
     CardNumber,
     Department,
     Number,
     Price,
     Quantity,
+    Reject,
     Tender,
     Void,
 )
-from terminal_agent.known import Known
+from terminal_agent.known import Known, MembersUnusable
 from terminal_agent.messages import Message
 from terminal_agent.now import Now
 from wire.events import (
@@ -39,15 +44,13 @@ from wire.events import (
     LINES_MAX,
     TENDERS_MAX,
     VOUCHERS_MAX,
-    Checkout,
     Line,
     Link,
-    Redemption,
-    RefusedVoucher,
+    LinkHow,
     TenderKind,
 )
 from wire.events import Tender as PaidTender
-from wire.vouchers import Voucher, VoucherRefusal, decode_voucher
+from wire.vouchers import VoucherRefusal, decode_voucher
 
 DOUBLE_BEEP_S_MAX = 0.5
 """One article that carries two codes can be read twice in one sweep; within this it is one."""
@@ -58,61 +61,32 @@ class State(StrEnum):
     OPEN = "open"
 
 
-LaneKey = Quantity | Price | Number | CardNumber | Department | Void | Cancel | Tender
-_Meaning = ProductScan | CardScan | VoucherScan | ReceiptScan | UnknownScan | BadScan
-_Input = _Meaning | Quantity | Price | Department | Void | Cancel | Tender
+_PlainKey = Quantity | Price | Department | Accept | Reject | Void | Cancel | Tender
+LaneKey = Number | CardNumber | _PlainKey
+_Input = Identified | BadScan | _PlainKey
+_CORRECTED = {
+    LinkHow.CARD: LinkHow.CARD_CORRECTED,
+    LinkHow.TYPED: LinkHow.TYPED_CORRECTED,
+}
 
-# A missing entry is the refusal. A tender stays OPEN here: only a commit closes the basket.
-NEXT = MappingProxyType[State, dict[type, State]](
+_ALWAYS = frozenset[type](
     {
-        State.IDLE: {
-            ProductScan: State.OPEN,
-            CardScan: State.OPEN,
-            VoucherScan: State.OPEN,
-            ReceiptScan: State.IDLE,
-            UnknownScan: State.IDLE,
-            BadScan: State.IDLE,
-            Quantity: State.IDLE,
-            Price: State.IDLE,
-            Department: State.OPEN,
-        },
-        State.OPEN: {
-            ProductScan: State.OPEN,
-            CardScan: State.OPEN,
-            VoucherScan: State.OPEN,
-            ReceiptScan: State.OPEN,
-            UnknownScan: State.OPEN,
-            BadScan: State.OPEN,
-            Quantity: State.OPEN,
-            Price: State.OPEN,
-            Department: State.OPEN,
-            Void: State.OPEN,
-            Cancel: State.IDLE,
-            Tender: State.OPEN,
-        },
+        ProductScan,
+        CardScan,
+        VoucherScan,
+        ReceiptScan,
+        UnknownScan,
+        BadScan,
+        Quantity,
+        Price,
+        Department,
+        Accept,
+        Reject,
     }
 )
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A basket that is paid: a sale but for its place in the journal."""
-
-    opened_at_ms: int
-    items: tuple[Item, ...]
-    tenders: tuple[PaidTender, ...]
-    change_cents: int
-    total_cents: int
-    link: Link | None
-    card_shown: str
-    redeemed: tuple[Voucher, ...]
-    refused: tuple[RefusedVoucher, ...]
-    checkout: Checkout
-
-    def redemptions(self) -> tuple[Redemption, ...]:
-        return tuple(
-            Redemption(v.issuer, v.serial, v.campaign, v.value_cents) for v in self.redeemed
-        )
+TAKES = MappingProxyType({State.IDLE: _ALWAYS, State.OPEN: _ALWAYS | {Void, Cancel, Tender}})
+"""What a lane takes in each state; a missing entry is the refusal. The first line, card or voucher
+opens the basket, a cancel drops it, and only a commit sells it."""
 
 
 @dataclass(frozen=True)
@@ -123,24 +97,18 @@ class Answer:
     draft: Draft | None = None
 
 
-def voucher_id(voucher: Voucher) -> str:
-    """A voucher's name among the vouchers of every issuer."""
-    return f"{voucher.issuer}/{voucher.serial}"
-
-
-def _is_for(voucher: Voucher, link: Link | None) -> bool:
-    return voucher.member is None or (link is not None and link.member == voucher.member)
-
-
 class Lane:
     """One lane. `redeemed` are the vouchers (`voucher_id`) this till has seen redeemed."""
 
     def __init__(self, rules: IdentifyRules, redeemed: set[str]) -> None:
         self._rules = rules
+        self._domains = tuple(dict.fromkeys(rule.domain for rule in rules.cards))
         self._redeemed = redeemed
         self._quantity: int | None = None
         self._price_cents: int | None = None
-        self._last_item: tuple[str, str, float] | None = None  # code, text with AIM, when
+        self._last_scan: tuple[str, Scan] | None = None
+        """The last product that was scanned: its code, and from what."""
+        self._offers = 0
         self.basket: Basket | None = None
 
     @property
@@ -150,21 +118,23 @@ class Lane:
     def scanned(self, scan: Scan | BadScan, known: Known, now: Now) -> Answer:
         """What a scan does."""
         if isinstance(scan, BadScan):
-            return self._take(scan, known, now, scan.at, "")
-        meaning = identify(scan.text, scan.aim, self._rules)
-        return self._take(meaning, known, now, scan.at, f"{scan.aim}{scan.text}")
+            return self._take(scan, known, now)
+        meaning = self._meaning(scan.text, scan.aim, known)
+        if isinstance(meaning, ProductScan) and self._is_second_code(meaning.code, scan):
+            return Answer()
+        return self._take(meaning, known, now)
 
     def keyed(self, key: LaneKey, known: Known, now: Now) -> Answer:
         """What a key does."""
         if isinstance(key, Number):
-            meaning = identify(key.text.strip(), None, self._rules)
-            return self._take(meaning, known, now, now.mono_s, "")
+            meaning = self._meaning(key.text.strip(), None, known)
+            return self._take(meaning, known, now, LinkHow.TYPED)
         if isinstance(key, CardNumber):
-            meaning = identify(key.text.replace(" ", ""), None, self._rules)
-            if not isinstance(meaning, CardScan):
+            card = identify_card(key.text.replace(" ", ""), self._rules)
+            if card is None:
                 return Answer((messages.NO_CARD_NUMBER,))
-            return self._take(meaning, known, now, now.mono_s, "", how="typed")
-        return self._take(key, known, now, now.mono_s, "")
+            return self._take(card, known, now, LinkHow.TYPED)
+        return self._take(key, known, now)
 
     def committed(self, draft: Draft) -> None:
         """The draft is durable: the basket is a sale, and the lane is free."""
@@ -181,13 +151,23 @@ class Lane:
         if self.basket is not None:
             self.basket.slowest_answer_us = max(self.basket.slowest_answer_us, answer_us)
 
-    def _take(
-        self, taken: _Input, known: Known, now: Now, at: float, text: str, how: str = "card"
-    ) -> Answer:
-        if isinstance(taken, UnknownScan) and taken.text in known.products:
-            taken = ProductScan(taken.text, gtin=False)
-        following = NEXT[self.state].get(type(taken))
-        if following is None:
+    def _meaning(self, text: str, aim: str | None, known: Known) -> Identified:
+        meaning = identify(text, aim, self._rules)
+        if isinstance(meaning, UnknownScan) and meaning.text in known.products:
+            return ProductScan(meaning.text, gtin=False)
+        return meaning
+
+    def _is_second_code(self, code: str, scan: Scan) -> bool:
+        last, self._last_scan = self._last_scan, (code, scan)
+        return (
+            last is not None
+            and last[0] == code
+            and (last[1].text, last[1].aim) != (scan.text, scan.aim)
+            and scan.at - last[1].at < DOUBLE_BEEP_S_MAX
+        )
+
+    def _take(self, taken: _Input, known: Known, now: Now, how: LinkHow = LinkHow.CARD) -> Answer:
+        if type(taken) not in TAKES[self.state]:
             return Answer((messages.NO_BASKET,))
         match taken:
             case Quantity():
@@ -205,13 +185,17 @@ class Lane:
             case ReceiptScan():
                 return self._failed(messages.RECEIPT_SCANNED)
             case ProductScan():
-                return self._product(taken, known, now, at, text)
+                return self._product(taken, known, now)
             case Department():
                 return self._ring_up(f"D{taken.code}", "Department", taken.cents, now, keyed=True)
             case CardScan():
                 return self._card(taken, known, now, how)
             case VoucherScan():
                 return self._voucher(taken, known, now)
+            case Accept():
+                return self._accept(taken, known, now)
+            case Reject():
+                return self._reject()
             case Void():
                 return self._void(taken)
             case Cancel():
@@ -227,26 +211,14 @@ class Lane:
     def _close(self) -> None:
         self.basket = None
         self._quantity = self._price_cents = None
-        self._last_item = None
+        self._last_scan = None
 
     def _failed(self, message: Message) -> Answer:
         if self.basket is not None:
             self.basket.failed_scans += 1
         return Answer((message,))
 
-    def _product(
-        self, product: ProductScan, known: Known, now: Now, at: float, text: str
-    ) -> Answer:
-        last = self._last_item
-        self._last_item = (product.code, text, at)
-        if (
-            text
-            and last is not None
-            and last[0] == product.code
-            and last[1] != text
-            and at - last[2] < DOUBLE_BEEP_S_MAX
-        ):
-            return Answer()
+    def _product(self, product: ProductScan, known: Known, now: Now) -> Answer:
         entry = known.products.get(product.code)
         if self._price_cents is not None:
             name = entry.name if entry else product.code
@@ -271,57 +243,74 @@ class Lane:
         self._quantity = self._price_cents = None
         return Answer()
 
-    def _card(self, card: CardScan, known: Known, now: Now, how: str) -> Answer:
-        if card.damaged:
-            return self._failed(messages.CARD_DAMAGED)
-        member = known.find_member(card.domain, card.number)
-        basket = self._open(now)
-        basket.link = Link(how, known.token(card.domain, card.number), member)
-        basket.card_shown = card.number[-4:]
-        # Another card on the basket: a voucher of the first customer is no longer good here.
-        strange = [v for v in basket.vouchers if not _is_for(v, basket.link)]
-        basket.vouchers = [v for v in basket.vouchers if v not in strange]
-        told = [
-            message
-            for voucher in strange
-            for message in self._refuse_voucher(
-                basket, voucher, VoucherRefusal.NOT_THIS_MEMBER
-            ).messages
-        ]
-        return Answer((*told, *(() if member is not None else (messages.CARD_UNKNOWN,))))
+    def _card(self, card: CardScan, known: Known, now: Now, how: LinkHow) -> Answer:
+        if self.basket is not None:
+            self.basket.candidates = ()
+        try:
+            member = known.find_member(card.domain, card.number)
+            told = None if member is not None else self._offer_near(card, known, now, how)
+        except MembersUnusable:
+            member, told = None, messages.MEMBERS_DAMAGED
+        if told is not None and card.damaged:
+            return self._failed(told)
+        strange = self._link(
+            Link(how, known.token(card.domain, card.number), member), card.number, now
+        )
+        return Answer(strange if told is None else (*strange, told))
+
+    def _offer_near(self, card: CardScan, known: Known, now: Now, how: LinkHow) -> Message:
+        # A scanner that read a check digit right does not mistype: nobody has that card yet.
+        typed = how is LinkHow.TYPED
+        if card.damaged or typed:
+            first = self._offers + 1
+            near = find_candidates(card.number, _CORRECTED[how], self._domains, known, first)
+            if near.candidates:
+                self._offers += len(near.candidates)
+                self._open(now).candidates = near.candidates
+                return messages.card_offered(len(near.candidates), more=near.more)
+        if not card.damaged:
+            return messages.CARD_UNKNOWN
+        return messages.NO_CARD_NUMBER if typed else messages.CARD_DAMAGED
+
+    def _accept(self, key: Accept, known: Known, now: Now) -> Answer:
+        candidates = () if self.basket is None else self.basket.candidates
+        accepted = next((c for c in candidates if c.offer == key.candidate), None)
+        if self.basket is None or accepted is None:
+            return Answer((messages.CARD_NOT_OFFERED,))
+        self.basket.candidates = ()
+        try:
+            member = known.find_member(accepted.domain, accepted.number)
+        except MembersUnusable:
+            return Answer((messages.MEMBERS_DAMAGED,))
+        if member != accepted.member:  # the feed took the member away since, or gave the card on
+            return Answer((messages.CARD_NOT_OFFERED,))
+        token = known.token(accepted.domain, accepted.number)
+        return Answer(self._link(Link(accepted.how, token, member), accepted.number, now))
+
+    def _reject(self) -> Answer:
+        if self.basket is None or not self.basket.candidates:
+            return Answer((messages.CARD_NOT_OFFERED,))
+        self.basket.candidates = ()
+        return Answer()
+
+    def _link(self, link: Link, number: str, now: Now) -> tuple[Message, ...]:
+        strange = self._open(now).belong_to(link, number)
+        return strange * (messages.voucher_refused(VoucherRefusal.NOT_THIS_MEMBER),)
 
     def _voucher(self, scan: VoucherScan, known: Known, now: Now) -> Answer:
         basket = self._open(now)
         voucher = decode_voucher(scan.text, known.voucher_keys, known.verify)
         if isinstance(voucher, VoucherRefusal):
-            return self._refuse_voucher(basket, None, voucher)
-        refusal = self._why_not(voucher, basket, now)
+            basket.refuse(None, voucher)
+            return Answer((messages.voucher_refused(voucher),))
+        refusal = basket.why_not(voucher, self._redeemed, now.wall_ms)
         if refusal is not None:
-            return self._refuse_voucher(basket, voucher, refusal)
+            basket.refuse(voucher, refusal)
+            return Answer((messages.voucher_refused(refusal),))
         if len(basket.vouchers) >= VOUCHERS_MAX:
             return Answer((messages.VOUCHERS_FULL,))
         basket.vouchers.append(voucher)
         return Answer()
-
-    def _why_not(self, voucher: Voucher, basket: Basket, now: Now) -> VoucherRefusal | None:
-        if any(voucher_id(held) == voucher_id(voucher) for held in basket.vouchers):
-            return VoucherRefusal.ALREADY_PRESENTED
-        if voucher_id(voucher) in self._redeemed:
-            return VoucherRefusal.ALREADY_REDEEMED
-        if voucher.expires_at_ms < now.wall_ms:
-            return VoucherRefusal.EXPIRED
-        if not _is_for(voucher, basket.link):
-            return VoucherRefusal.NOT_THIS_MEMBER
-        return None
-
-    def _refuse_voucher(
-        self, basket: Basket, voucher: Voucher | None, reason: VoucherRefusal
-    ) -> Answer:
-        if reason is not VoucherRefusal.ALREADY_PRESENTED:
-            issuer, serial = ("", "") if voucher is None else (voucher.issuer, voucher.serial)
-            if len(basket.refused) < VOUCHERS_MAX:
-                basket.refused.append(RefusedVoucher(issuer, serial, reason))
-        return Answer((messages.voucher_refused(reason),))
 
     def _void(self, key: Void) -> Answer:
         basket = self.basket
@@ -332,7 +321,7 @@ class Lane:
             return Answer((messages.NO_SUCH_LINE,))
         del basket.items[at - 1]
         basket.voided_lines += 1
-        self._last_item = None
+        self._last_scan = None
         return Answer()
 
     def _cancel(self) -> Answer:
@@ -356,24 +345,4 @@ class Lane:
         basket.tenders.append(PaidTender(TenderKind(key.kind), amount))
         if basket.due_cents > 0:
             return Answer()
-        return Answer(draft=self._draft(basket, now))
-
-    def _draft(self, basket: Basket, now: Now) -> Draft:
-        paid = (t for t in basket.tenders if t.amount_cents > 0 or not basket.vouchers)
-        return Draft(
-            opened_at_ms=basket.opened_at_ms,
-            items=tuple(basket.items),
-            tenders=(*basket.voucher_tenders(), *paid),
-            change_cents=-basket.due_cents,
-            total_cents=basket.total_cents,
-            link=basket.link,
-            card_shown=basket.card_shown,
-            redeemed=tuple(basket.vouchers),
-            refused=tuple(basket.refused),
-            checkout=Checkout(
-                duration_ms=max(0, int((now.mono_s - basket.opened_mono_s) * 1000)),
-                failed_scans=basket.failed_scans,
-                voided_lines=basket.voided_lines,
-                slowest_answer_us=basket.slowest_answer_us,
-            ),
-        )
+        return Answer(draft=basket.draft(now))

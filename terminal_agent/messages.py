@@ -52,7 +52,17 @@ CARD_DAMAGED = Message(
 NO_CARD_NUMBER = Message(
     "no_card_number",
     "This is not the number of a loyalty card.",
-    "Type the digits as they stand on the card, or go on without.",
+    "Type the digits as they stand on the card, ? for one nobody can read, or go on without.",
+)
+CARD_NOT_OFFERED = Message(
+    "card_not_offered",
+    "This card is not on offer, or not any more.",
+    "Scan or type the card again, then accept what is offered then.",
+)
+MEMBERS_DAMAGED = Message(
+    "members_damaged",
+    "The till's list of members is damaged on its disk.",
+    "Go on: the sale keeps an undamaged card's number as a code, and the till fetches a new list.",
 )
 RECEIPT_SCANNED = Message(
     "receipt_scanned",
@@ -89,6 +99,21 @@ _VOUCHER_REFUSED: dict[str, tuple[str, str]] = {
 def voucher_refused(reason: VoucherRefusal) -> Message:
     message, fix = _VOUCHER_REFUSED[reason]
     return Message(f"voucher_{reason}", message, fix)
+
+
+def card_offered(count: int, *, more: bool) -> Message:
+    """Some cards come near what was read: `count` are shown, and there are `more`."""
+    if more:
+        cards, fix = "more cards than can be shown come", "Accept one only if all its digits agree."
+    elif count > 1:
+        cards, fix = f"{count} cards come", "Accept the one whose digits agree, or reject them."
+    else:
+        cards, fix = "one card comes", "Accept it if its digits agree, or reject it."
+    return Message(
+        "card_offered",
+        f"Nobody has this number as it stands; {cards} near it.",
+        f"Compare the digits shown with the card. {fix}",
+    )
 
 
 def unknown_product(code: str) -> Message:

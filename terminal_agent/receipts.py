@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from terminal_agent import offers
+from terminal_agent.basket import Draft
 from terminal_agent.config import Config
 from terminal_agent.identity import Identity
 from terminal_agent.journal import Place
-from terminal_agent.lane import Draft
 from terminal_agent.receipt import ReceiptContent, ReceiptLine, ReceiptVoucher, build_receipt
 from wire.events import IssuedVoucher, Sale, TenderKind
 from wire.feed import Offer

@@ -20,6 +20,16 @@ class MemberView(Struct, frozen=True):
     member: int | None
 
 
+class CandidateView(Struct, frozen=True):
+    """A card on offer. `candidate` is what the key `accept` carries; `places` count from 1."""
+
+    candidate: int
+    shown: str
+    change: str
+    what: str
+    places: tuple[int, ...]
+
+
 class LastSale(Struct, frozen=True):
     seq: int
     epoch: int
@@ -46,6 +56,7 @@ class View(Struct, frozen=True, omit_defaults=False):
     paid_cents: int
     due_cents: int
     member: MemberView | None
+    candidates: tuple[CandidateView, ...]
     vouchers: tuple[str, ...]
     messages: tuple[Message, ...]
     last_sale: LastSale | None

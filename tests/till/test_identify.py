@@ -15,6 +15,7 @@ from terminal_agent.identify import (
     VoucherScan,
     gtin13,
     identify,
+    identify_card,
 )
 from wire.identifiers import gs1_check_digit, luhn_check_digit, receipt_code
 
@@ -203,10 +204,11 @@ def test_a_card_with_a_digit_too_few_or_too_many_is_damaged_unless_it_is_a_produ
             assert found == CardScan("card", mangled, damaged=True)
 
 
-def test_up_to_two_digits_that_nobody_can_read_leave_a_card() -> None:
+def test_up_to_three_digits_that_nobody_can_read_leave_a_card() -> None:
     assert identify("29000?0012?88", None, RULES) == CardScan("card", "29000?0012?88", damaged=True)
     assert identify("?900000012288", None, RULES) == CardScan("card", "?900000012288", damaged=True)
-    assert identify("29000???12288", None, RULES) == ProductScan("29000???12288", gtin=False)
+    assert identify("29000???12288", None, RULES) == CardScan("card", "29000???12288", damaged=True)
+    assert identify("29000????2288", None, RULES) == ProductScan("29000????2288", gtin=False)
 
 
 def test_a_luhn_card_of_a_partner_keeps_its_domain() -> None:
@@ -234,9 +236,30 @@ def test_the_check_digit_of_a_service_relation_number_is_verified() -> None:
 
 
 def test_a_service_relation_number_of_nobodys_card_is_told() -> None:
-    found = identify("8018" + with_check("99900000000000001"), "C1", RULES)
+    number = with_check("99900000000000001")
+    found = identify("8018" + number, "C1", RULES)
     assert isinstance(found, UnknownScan)
     assert found.reason == "unknown_card"
+    assert number not in found.message
+
+
+@given(text=st.text("0123456789? -", max_size=24))
+def test_a_number_typed_as_a_cards_is_a_card_or_too_unlike_any(text: str) -> None:
+    found = identify_card(text, RULES)
+    if found is not None:
+        assert found.number == text
+        assert found.damaged or identify(text, None, RULES) == found
+
+
+def test_a_number_typed_as_a_cards_may_begin_wrong() -> None:
+    assert identify_card("1900000012288", RULES) == CardScan("card", "1900000012288", damaged=True)
+    assert identify_card("9200000012288", RULES) == CardScan("card", "9200000012288", damaged=True)
+    assert identify_card("900000012288", RULES) == CardScan("card", "900000012288", damaged=True)
+
+
+@pytest.mark.parametrize("text", ["", "4711", "KR.", "2900000012288x", "29????0012288", "1" * 40])
+def test_what_is_unlike_any_card_is_no_card_however_it_was_typed(text: str) -> None:
+    assert identify_card(text, RULES) is None
 
 
 @pytest.mark.parametrize("text", ["KV1." + "A" * 180, "kv1." + "a" * 180])
