@@ -5,7 +5,6 @@ Every failure is sorted by what comes next: refused (the office answered and sai
 """
 
 import ssl
-import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -14,6 +13,7 @@ from typing import NamedTuple, TypeVar
 import httpx
 import msgspec
 
+from terminal_agent.clock import Clock, SystemClock
 from terminal_agent.config import Config
 from terminal_agent.errors import OfficeRefused, OfficeUnreachable
 from terminal_agent.identity import Identity
@@ -55,12 +55,15 @@ def open_client(config: Config) -> httpx.Client:
 
 
 class Office:
-    """Signed requests to one office. One thread at a time."""
+    """Signed requests to one office. One thread at a time. `clock` is the machine's."""
 
-    def __init__(self, url: str, identity: Identity, client: httpx.Client) -> None:
+    def __init__(
+        self, url: str, identity: Identity, client: httpx.Client, clock: Clock | None = None
+    ) -> None:
         self.url = url
         self._identity = identity
         self._client = client
+        self._clock = clock or SystemClock()
         self.offset_ms: int | None = None
         """Office's clock minus this machine's, as last measured; None before the first answer."""
 
@@ -120,12 +123,13 @@ class Office:
         bytes_max: int,
         whole_s_max: float,
     ) -> tuple[int, Mapping[str, str], bytes]:
-        at_ms = time.time_ns() // 1_000_000 + (self.offset_ms or 0)
+        began = self._clock.now()
+        at_ms = began.wall_ms + (self.offset_ms or 0)
         till_id = self._identity.till_id
         signature = self._identity.sign(signing_text(till_id, at_ms, method, target, body))
         signed = {"Authorization": write_header(SignedBy(till_id, at_ms, signature)), **headers}
         # The client's time-outs are for each read; an answer that drips has an end, too.
-        ends_at = time.monotonic() + whole_s_max
+        ends_at = began.mono_s + whole_s_max
         with self._mapped():
             request = self._client.build_request(
                 method, self.url + target, content=body, headers=signed
@@ -135,7 +139,7 @@ class Office:
                 content = bytearray()
                 for chunk in answer.iter_bytes():
                     content += chunk
-                    if len(content) > bytes_max or time.monotonic() > ends_at:
+                    if len(content) > bytes_max or self._clock.now().mono_s > ends_at:
                         raise self._rubbish(answer.status_code)
                 return answer.status_code, answer.headers, bytes(content)
             finally:
@@ -166,7 +170,7 @@ class Office:
         return OfficeRefused(refusal.code, refusal.message, refusal.fix)
 
     def _measure(self, office_time_ms: int) -> None:
-        self.offset_ms = office_time_ms - time.time_ns() // 1_000_000
+        self.offset_ms = office_time_ms - self._clock.now().wall_ms
 
     def _rubbish(self, status: int) -> OfficeUnreachable:
         return OfficeUnreachable(
