@@ -7,38 +7,37 @@ took are one transaction.
 """
 
 import json
-import os
-import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
+from sqlite3 import Connection
 
 import msgspec
-from sqlalchemy import Connection, Table, func, insert, select, update
-from sqlalchemy.exc import DBAPIError
-from sqlmodel import SQLModel
+import structlog
 
-from terminal_agent.errors import JournalError
-from terminal_agent.journal_file import connect, make_private, not_committed, not_opened
-from terminal_agent.journal_tables import (
-    SCHEMA_VERSION,
-    JournalEpoch,
-    JournalEvent,
-    PrintJob,
-    RedeemedVoucher,
+from terminal_agent import journal_tables as sql
+from terminal_agent.journal_book import Book, Place, Span
+from terminal_agent.journal_file import JournalDamaged, damaged
+from terminal_agent.journal_recovery import (
+    finish_moving,
+    is_lost,
+    note_epoch,
+    noted_epoch,
+    start_again,
 )
-from wire.chain import genesis, next_hash
-from wire.events import (
-    Body,
-    Event,
-    Sale,
-    VoucherOutcome,
-    VoucherState,
-    decode_event,
-    encode_event,
-)
+from terminal_agent.journal_retention import DAY_MS, keep_from, trims_upto
+from wire.chain import next_hash
+from wire.events import Sale, TillStarted, VoucherOutcome, VoucherState, decode_event
+
+TRIM_EVENTS_MAX = 100
+"""Removed in one step, which holds the writer for a few milliseconds."""
+SLACK_PAGES = 2_048
+"""Free pages (4 KiB) the file keeps for new events before it gives some back to the disk."""
+GIVE_BACK_PAGES_MAX = 128
+
+log = structlog.get_logger("journal")
 
 
 class JobState(StrEnum):
@@ -49,15 +48,6 @@ class JobState(StrEnum):
     PRINTED = "printed"
     MAYBE_PRINTED = "maybe_printed"
     DISCARDED = "discarded"
-
-
-@dataclass(frozen=True)
-class Place:
-    """An event's place: till, epoch and sequence number. No two events ever share one."""
-
-    till_id: str
-    epoch: int
-    seq: int
 
 
 @dataclass(frozen=True)
@@ -91,191 +81,55 @@ class Unsent:
     events: tuple[bytes, ...]
 
 
-def _table(model: type[SQLModel]) -> Table:
-    return model.__table__  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
+class Journal(Book):
+    """A book with what goes with its events: receipts, vouchers taken, what the office has.
 
-
-_EPOCH, _EVENT = _table(JournalEpoch), _table(JournalEvent)
-_JOB, _REDEEMED = _table(PrintJob), _table(RedeemedVoucher)
-_INSERT_EVENT = insert(_EVENT)
-_INSERT_JOB = insert(_JOB)
-
-
-class Journal:
-    """The journal in `file`, made when it is not there (mode 0600).
-
-    `till_id` and `epoch` are the enrolment's: a file of another till is refused, and an epoch
-    higher than the file's is opened as a new one. Raises `JournalError`.
+    Opened as a book is. A till that sells opens it with `open_journal`.
     """
 
-    def __init__(self, file: Path, till_id: str, epoch: int, now_ms: int) -> None:
-        self.file = file
-        self._lock = threading.Lock()
-        make_private(file)
-        try:
-            self._write = connect(file, "FULL")
-            self._read = connect(file, "FULL")
-            self._read_lock = threading.Lock()
-            self._open(till_id, epoch, now_ms)
-        except DBAPIError as error:
-            raise not_opened(file, error) from error
-
-    def _open(self, till_id: str, epoch: int, now_ms: int) -> None:
-        version = self._write.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if version not in (0, SCHEMA_VERSION):
-            raise JournalError(
-                "journal_version",
-                f"{self.file} was written by another version of the till (schema {version}).",
-                "Start the version of klantreis that wrote it, or a newer one.",
-            )
-        # A checkpoint at the start: what a crash left in the log goes home before the day begins.
-        self._write.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        with self._transaction() as connection:
-            if version == 0:
-                SQLModel.metadata.create_all(connection, tables=[_EPOCH, _EVENT, _JOB, _REDEEMED])
-                connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_VERSION}")
-            newest = connection.execute(
-                select(_EPOCH.c.epoch, _EPOCH.c.till_id).order_by(_EPOCH.c.epoch.desc()).limit(1)
-            ).first()
-            if newest is not None and newest.till_id != till_id:
-                raise JournalError(
-                    "journal_other_till",
-                    f"{self.file} is the journal of till {newest.till_id}, not of {till_id}.",
-                    "Give this till a data directory of its own.",
-                )
-            if newest is None or newest.epoch < epoch:
-                connection.execute(
-                    insert(_EPOCH).values(
-                        epoch=epoch, till_id=till_id, opened_at_ms=now_ms, acknowledged_seq=0
-                    )
-                )
-        self.till_id = till_id
-        self.epoch = epoch if newest is None else max(epoch, newest.epoch)
-        self._seq: int
-        self._hash: bytes
-        self._seq, self._hash = self._head(self._write)
-        # What a view shows is counted here as it is written: no scan waits for a query.
-        self._unsent = self._count_unsent()
-        self._jobs = self._count_jobs()
-
-    def _head(self, connection: Connection) -> tuple[int, bytes]:
-        last = connection.execute(
-            select(_EVENT.c.seq, _EVENT.c.hash)
-            .where(_EVENT.c.epoch == self.epoch)
-            .order_by(_EVENT.c.seq.desc())
-            .limit(1)
-        ).first()
-        if last is None:
-            return 0, genesis(self.till_id, self.epoch)
-        return int(last.seq), bytes(last.hash)
-
-    @contextmanager
-    def _transaction(self) -> Generator[Connection]:
-        connection = self._write
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        try:
-            yield connection
-            connection.exec_driver_sql("COMMIT")
-        except BaseException:
-            # SQLite has rolled back by itself after some errors, a full disk among them.
-            if connection.connection.driver_connection.in_transaction:  # pyright: ignore[reportOptionalMemberAccess]
-                connection.exec_driver_sql("ROLLBACK")
-            raise
-
-    @contextmanager
-    def _reading(self) -> Generator[None]:
-        with self._read_lock:
-            try:
-                yield
-            except DBAPIError as error:
-                raise JournalError(
-                    "journal_not_read",
-                    f"The journal cannot be read: {error.orig}.",
-                    f"Check the disk of {self.file.parent}.",
-                ) from error
-
-    def close(self) -> None:
-        """Closes both connections."""
-        with self._lock, self._read_lock:
-            self._write.close()
-            self._write.engine.dispose()
-            self._read.close()
-            self._read.engine.dispose()
+    def _learn(self, connection: Connection) -> None:
+        jobs = connection.execute(sql.JOB_COUNTS).fetchall()
+        self._jobs = dict.fromkeys(JobState, 0) | {JobState(state): n for state, n in jobs}
+        sale = connection.execute(sql.LAST_SALE).fetchone()
+        self._last_sale: tuple[int, int] = (0, 0) if sale is None else (sale[0], sale[1])
+        self._redeemed_trimmed_at_ms = 0
 
     def sell(self, make: Callable[[Place], SoldReceipt], at_ms: int) -> tuple[Place, Sale]:
         """Commits a sale with its receipt and the vouchers it took; returns once it is synced.
 
-        `make` gets the place inside the transaction. Raises `JournalError`; then nothing of the
-        sale is kept and its sequence number is free.
+        `make` gets the place inside the transaction, once more if the file is found damaged and
+        the sale goes into a new one. Raises `JournalError`; then nothing of the sale is kept and
+        its sequence number is free.
         """
-        with self._lock:
-            with self._journalled() as connection:
-                place = Place(self.till_id, self.epoch, self._seq + 1)
-                sold = make(place)
-                self._append(connection, sold.sale, at_ms)
+        with self._database.write_lock:
+            try:
+                return self._sell(make, at_ms)
+            except JournalDamaged:
+                return self._sell(make, at_ms)
+
+    def _sell(self, make: Callable[[Place], SoldReceipt], at_ms: int) -> tuple[Place, Sale]:
+        with self._journalled() as connection:
+            place = Place(self.till_id, self.epoch, self._spans[self.epoch].newest + 1)
+            sold = make(place)
+            self._append(connection, sold.sale, at_ms)
+            connection.execute(
+                sql.INSERT_JOB,
+                {
+                    "epoch": place.epoch,
+                    "seq": place.seq,
+                    "state": JobState.WAITING.value,
+                    "data": sold.receipt,
+                    "serials": json.dumps([v.serial for v in sold.sale.issued]),
+                },
+            )
+            for voucher_id, expires_at_ms in sold.redeemed:
                 connection.execute(
-                    _INSERT_JOB,
-                    {
-                        "epoch": place.epoch,
-                        "seq": place.seq,
-                        "state": JobState.WAITING.value,
-                        "data": sold.receipt,
-                        "serials": json.dumps([v.serial for v in sold.sale.issued]),
-                    },
+                    sql.INSERT_REDEEMED,
+                    {"voucher_id": voucher_id, "expires_at_ms": expires_at_ms},
                 )
-                for voucher_id, expires_at_ms in sold.redeemed:
-                    connection.execute(
-                        insert(_REDEEMED).values(voucher_id=voucher_id, expires_at_ms=expires_at_ms)
-                    )
-            self._jobs[JobState.WAITING] += 1
+        self._jobs[JobState.WAITING] += 1
+        self._last_sale = (place.epoch, place.seq)
         return place, sold.sale
-
-    def record(self, body: Body, at_ms: int) -> Place:
-        """Commits an event that is no sale. Raises `JournalError`."""
-        with self._lock, self._journalled() as connection:
-            self._append(connection, body, at_ms)
-        return Place(self.till_id, self.epoch, self._seq)
-
-    @contextmanager
-    def _journalled(self) -> Generator[Connection]:
-        # The head in memory moves with the transaction, and back with it.
-        head = self._seq, self._hash
-        try:
-            with self._transaction() as connection:
-                yield connection
-            self._unsent += self._seq - head[0]
-        except DBAPIError as error:
-            self._seq, self._hash = head
-            raise not_committed(self.file, error) from error
-        except BaseException:
-            self._seq, self._hash = head
-            raise
-
-    def _append(self, connection: Connection, body: Body, at_ms: int) -> None:
-        seq = self._seq + 1
-        data = encode_event(Event(seq, at_ms, body))
-        # Encoding checks no bounds. What the office could not read must not become a sale.
-        try:
-            decode_event(data)
-        except (msgspec.MsgspecError, ValueError) as error:
-            raise JournalError(
-                "event_out_of_bounds",
-                f"This cannot be recorded: {error}.",
-                "Take the basket apart, or cancel it and ring it up again; report this line.",
-            ) from error
-        after = next_hash(self._hash, data)
-        connection.execute(
-            _INSERT_EVENT,
-            {
-                "epoch": self.epoch,
-                "seq": seq,
-                "at_ms": at_ms,
-                "kind": str(body.__struct_config__.tag),
-                "body": data,
-                "hash": after,
-            },
-        )
-        self._seq, self._hash = seq, after
 
     def next_job(self) -> Job | None:
         """The oldest receipt that waits for paper."""
@@ -286,18 +140,15 @@ class Journal:
         return self._job(JobState.MAYBE_PRINTED)
 
     def _job(self, state: JobState) -> Job | None:
-        with self._reading():
-            row = self._read.execute(
-                select(_JOB)
-                .where(_JOB.c.state == state.value)
-                .order_by(_JOB.c.epoch, _JOB.c.seq)
-                .limit(1)
-            ).first()
+        if not self._jobs[state]:
+            return None
+        with self._reading() as connection:
+            row = connection.execute(
+                sql.JOB_IN, {"of_state": state.value, "jobs_max": 1}
+            ).fetchone()
         if row is None:
             return None
-        return Job(
-            row.epoch, row.seq, JobState(row.state), row.data, tuple(json.loads(row.serials))
-        )
+        return Job(row[0], row[1], state, row[2], tuple(json.loads(row[3])))
 
     def jobs_in(self, *states: JobState) -> int:
         """How many receipts are in one of these states. Asks no disk."""
@@ -312,7 +163,7 @@ class Journal:
         """
         finished = state in (JobState.PRINTED, JobState.DISCARDED)
         moved = replace(job, state=state, data=b"" if finished else job.data)
-        with self._lock:
+        with self._database.write_lock:
             with self._journalled() as connection:
                 if not self._put_job(connection, job, moved):
                     return None
@@ -325,7 +176,7 @@ class Journal:
     def requeue(self, job: Job, data: bytes) -> bool:
         """Puts an uncertain receipt back to be printed, as `data`; False when it has moved on."""
         again = replace(job, state=JobState.WAITING, data=data)
-        with self._lock:
+        with self._database.write_lock:
             with self._journalled() as connection:
                 put = self._put_job(connection, job, again)
             if put:
@@ -337,15 +188,13 @@ class Journal:
         self._jobs[after.state] += 1
 
     def _put_job(self, connection: Connection, before: Job, after: Job) -> bool:
-        put = connection.execute(
-            update(_JOB)
-            .where(
-                _JOB.c.epoch == before.epoch,
-                _JOB.c.seq == before.seq,
-                _JOB.c.state == before.state.value,
+        values = {"of_epoch": before.epoch, "of_seq": before.seq, "was": before.state.value}
+        if after.data is before.data:  # the paper's bytes are not written again
+            put = connection.execute(sql.MOVE_JOB, {**values, "now": after.state.value})
+        else:
+            put = connection.execute(
+                sql.CHANGE_JOB, {**values, "now": after.state.value, "paper": after.data}
             )
-            .values(state=after.state.value, data=after.data)
-        )
         return put.rowcount == 1
 
     def doubt_interrupted_jobs(self, at_ms: int) -> int:
@@ -358,107 +207,165 @@ class Journal:
 
     def last_sale(self) -> tuple[Place, Sale] | None:
         """The newest committed sale, also of an epoch before."""
-        with self._reading():
-            row = self._read.execute(
-                select(_EVENT.c.epoch, _EVENT.c.seq, _EVENT.c.body)
-                .where(_EVENT.c.kind == "sale")
-                .order_by(_EVENT.c.epoch.desc(), _EVENT.c.seq.desc())
-                .limit(1)
-            ).first()
+        with self._reading() as connection:
+            row = connection.execute(sql.LAST_SALE).fetchone()
         if row is None:
             return None
         try:
-            body = decode_event(row.body).body
+            body = decode_event(row[2]).body
         except (msgspec.MsgspecError, ValueError):
             return None  # of another version; it stops nothing
         if not isinstance(body, Sale):
             return None
-        return Place(self.till_id, row.epoch, row.seq), body
+        return Place(self.till_id, row[0], row[1]), body
 
     def redeemed(self) -> set[str]:
         """Ids of the vouchers this till has taken."""
-        with self._reading():
-            return set(self._read.execute(select(_REDEEMED.c.voucher_id)).scalars())
+        with self._reading() as connection:
+            return {row[0] for row in connection.execute(sql.REDEEMED)}
 
-    def unsent(self, events_max: int, bytes_max: int) -> Unsent | None:
-        """The oldest events the office has not acknowledged, at least one; None when all are."""
-        with self._reading():
-            for epoch, acknowledged in self._read.execute(
-                select(_EPOCH.c.epoch, _EPOCH.c.acknowledged_seq).order_by(_EPOCH.c.epoch)
-            ).all():
-                rows = self._read.execute(
-                    select(_EVENT.c.seq, _EVENT.c.body)
-                    .where(_EVENT.c.epoch == epoch, _EVENT.c.seq > acknowledged)
-                    .order_by(_EVENT.c.seq)
-                    .limit(events_max)
-                ).all()
-                if not rows:
-                    continue
-                events: list[bytes] = []
-                size = 0
-                for row in rows:
-                    size += len(row.body)
-                    if events and size > bytes_max:
-                        break
-                    events.append(row.body)
-                first = rows[0].seq
-                return Unsent(epoch, first, self._hash_before(epoch, first), tuple(events))
+    def unsent(
+        self, events_max: int, bytes_max: int, passing_over: frozenset[int] = frozenset()
+    ) -> Unsent | None:
+        """The oldest events the office has not acknowledged, at least one; None when all are.
+
+        Epochs in `passing_over` are left out. What is handed over fits the chain: a file that
+        holds other bytes than were written is `JournalDamaged`.
+        """
+        with self._reading() as connection:
+            for epoch, span in sorted(self._spans.items()):
+                if epoch not in passing_over and span.newest > span.acknowledged:
+                    first = span.acknowledged + 1
+                    return self._unsent_from(connection, epoch, first, events_max, bytes_max)
         return None
 
-    def _hash_before(self, epoch: int, seq: int) -> bytes:
-        if seq == 1:
-            return genesis(self.till_id, epoch)
-        return self._read.execute(
-            select(_EVENT.c.hash).where(_EVENT.c.epoch == epoch, _EVENT.c.seq == seq - 1)
-        ).scalar_one()
+    def _unsent_from(
+        self, connection: Connection, epoch: int, first: int, events_max: int, bytes_max: int
+    ) -> Unsent | None:
+        values = {"of_epoch": epoch, "of_seq": first, "events_max": events_max}
+        rows = connection.execute(sql.EVENTS_FROM, values).fetchall()
+        running = previous = self._hash_at(connection, epoch, first - 1)
+        events: list[bytes] = []
+        size = 0
+        for place, (seq, _, _, body, after) in enumerate(rows, first):
+            size += len(body)
+            if events and size > bytes_max:
+                break
+            running = next_hash(running, body)
+            if (seq, after) != (place, running):
+                raise damaged(self.file, f"event {place} of epoch {epoch} breaks the chain")
+            events.append(body)
+        return Unsent(epoch, first, previous, tuple(events)) if events else None
 
     def unsent_count(self) -> int:
         """How many events the office has not acknowledged. Asks no disk."""
-        return self._unsent
+        # A copy: another thread may open an epoch meanwhile.
+        return sum(span.newest - span.acknowledged for span in tuple(self._spans.values()))
 
-    def _count_unsent(self) -> int:
-        # The sequence has no gaps: the newest number less the acknowledged one is the count.
-        newest = (
-            select(func.max(_EVENT.c.seq)).where(_EVENT.c.epoch == _EPOCH.c.epoch).scalar_subquery()
-        )
-        return self._write.execute(
-            select(func.coalesce(func.sum(newest - _EPOCH.c.acknowledged_seq), 0))
-        ).scalar_one()
+    def acknowledge(self, epoch: int, watermark: int, office_time_ms: int | None = None) -> None:
+        """The office has everything of `epoch` up to `watermark`. Never moves back.
 
-    def _count_jobs(self) -> dict[JobState, int]:
-        found = self._write.execute(select(_JOB.c.state, func.count()).group_by(_JOB.c.state))
-        return dict.fromkeys(JobState, 0) | {JobState(state): count for state, count in found}
-
-    def acknowledge(self, epoch: int, watermark: int) -> None:
-        """The office has everything of `epoch` up to `watermark`. Never moves back."""
-        with self._lock, self._journalled() as connection:
+        Reaches the disk with the next sale: what is lost of it is only sent again.
+        """
+        with self._database.write_lock:
+            span = self._spans.get(epoch)
             # Never past what this journal holds: an office that has more has another past.
-            newest = connection.execute(
-                select(func.max(_EVENT.c.seq)).where(_EVENT.c.epoch == epoch)
-            ).scalar_one()
-            upto = min(watermark, newest or 0)
-            connection.execute(
-                update(_EPOCH)
-                .where(_EPOCH.c.epoch == epoch, _EPOCH.c.acknowledged_seq < upto)
-                .values(acknowledged_seq=upto)
-            )
-            self._unsent = self._count_unsent()
+            if span is None or (upto := min(watermark, span.newest)) <= span.acknowledged:
+                return
+            self._put_watermark(epoch, span, upto, office_time_ms)
 
     def rewind(self, epoch: int, watermark: int) -> bool:
         """The office wants to begin again after `watermark`: it was put back to an older state.
 
-        False when this journal is the one that is behind; then nothing changes.
+        False when this journal is the one that is behind, or no longer has what is asked for;
+        then nothing changes.
         """
-        with self._lock, self._journalled() as connection:
-            moved = connection.execute(
-                update(_EPOCH)
-                .where(_EPOCH.c.epoch == epoch, _EPOCH.c.acknowledged_seq > watermark)
-                .values(acknowledged_seq=watermark)
-            )
-            self._unsent = self._count_unsent()
-            return moved.rowcount > 0
+        with self._database.write_lock:
+            span = self._spans.get(epoch)
+            if span is None or span.acknowledged <= watermark:
+                return False
+            if watermark < span.oldest and (watermark, span.oldest) != (0, 1):
+                return False
+            self._put_watermark(epoch, span, watermark, span.acknowledged_at_ms)
+        return True
 
-    def space_left_bytes(self) -> int:
-        """How much the disk under the journal still takes."""
-        disk = os.statvfs(self.file.parent)
-        return disk.f_bavail * disk.f_frsize
+    def _put_watermark(self, epoch: int, span: Span, upto: int, told_at_ms: int | None) -> None:
+        with self._journalled(synced=False) as connection:
+            values = {"of_epoch": epoch, "upto": upto, "told_at_ms": told_at_ms}
+            connection.execute(sql.ACKNOWLEDGE, values)
+        span.acknowledged, span.acknowledged_at_ms = upto, told_at_ms
+
+    def trim(self, now_ms: int, days: int) -> int:
+        """Removes some of what the office has and nobody needs here any more; how many events.
+
+        One step of bounded work. Kept are the events of the last `days`, whatever is not
+        acknowledged, the last acknowledged event (the chain goes on from its hash), the last sale
+        and receipts that are not on paper.
+        """
+        with self._database.write_lock:
+            removed = sum(
+                self._trim_epoch(epoch, span, now_ms, days)
+                for epoch, span in tuple(self._spans.items())
+            )
+            if removed:
+                return removed
+            if self._database.free_pages() > SLACK_PAGES:
+                self._database.give_back(GIVE_BACK_PAGES_MAX)
+            self._trim_redeemed(now_ms, days)
+        return 0
+
+    def _trim_redeemed(self, now_ms: int, days: int) -> None:
+        told_at_ms = self._spans[self.epoch].acknowledged_at_ms
+        if told_at_ms is None or now_ms < self._redeemed_trimmed_at_ms + DAY_MS:
+            return
+        before_ms = min(now_ms, told_at_ms) - days * DAY_MS
+        with self._journalled(synced=False) as connection:
+            connection.execute(sql.TRIM_REDEEMED, {"before_ms": before_ms})
+        self._redeemed_trimmed_at_ms = now_ms
+
+    def _trim_epoch(self, epoch: int, span: Span, now_ms: int, days: int) -> int:
+        keep = keep_from(epoch, span.acknowledged, self._last_sale)
+        if span.acknowledged_at_ms is None or span.oldest >= keep:
+            return 0
+        # The office's time and the till's must both say that an event is old.
+        before_ms = min(now_ms, span.acknowledged_at_ms) - days * DAY_MS
+        with self._journalled(synced=False) as connection:
+            values = {"of_epoch": epoch, "events_max": TRIM_EVENTS_MAX}
+            times = connection.execute(sql.TIMES, values).fetchall()
+            upto = trims_upto(times, before_ms, now_ms, keep)
+            if not upto:
+                return 0
+            upto_values = {"of_epoch": epoch, "of_seq": upto}
+            connection.execute(sql.TRIM_EVENTS, upto_values)
+            connection.execute(sql.TRIM_JOBS, upto_values)
+        removed = upto - span.oldest + 1
+        span.oldest = upto + 1
+        return removed
+
+
+def open_journal(file: Path, till_id: str, epoch: int, now_ms: int) -> Journal:
+    """The journal in `file` for a till that must sell, whatever became of the file.
+
+    One that is damaged is set aside, one that is gone is begun anew; both in an epoch of their own,
+    which begins with an event that says so. Raises `JournalError` when the disk takes no file, or
+    the file is another till's or another version's.
+    """
+    finish_moving(file)
+    told = ""
+    if is_lost(file, epoch):
+        epoch, told = start_again(file, till_id, epoch, now_ms)
+    try:
+        journal = Journal(file, till_id, epoch, now_ms)
+    except JournalDamaged as damage:
+        log.error("journal", code=damage.code, message=damage.message)
+        epoch, told = start_again(file, till_id, epoch, now_ms)
+        journal = Journal(file, till_id, epoch, now_ms)
+    if journal.epoch < (noted := noted_epoch(file)):
+        # The file is from before the newest epoch: an older copy was put back.
+        journal.close()
+        journal = Journal(file, till_id, noted + 1, now_ms)
+        journal.record(TillStarted(version("klantreis"), "an older journal was put back"), now_ms)
+    if told:
+        log.error("journal set aside", told=told)
+    note_epoch(file, journal.epoch)
+    return journal

@@ -1,16 +1,131 @@
 """The journal's file: made private, opened as SQLite should be, and what its failures mean."""
 
 import os
+import sqlite3
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from sqlalchemy import Connection, create_engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
+from typing import NoReturn
 
 from terminal_agent.errors import JournalError
+from terminal_agent.journal_tables import CREATE, SCHEMA_VERSION
 
 BUSY_S_MAX = 5.0
 """How long a write waits for a reader of another process (a backup, a look with sqlite3)."""
+SYNCHRONOUS = "FULL"
+"""Every commit is synced. `scripts/prove/powercut` shows what a lesser setting loses."""
+
+
+class JournalDamaged(JournalError):
+    """What is in the file is not what was written there."""
+
+
+class Database:
+    """Two connections to one file: one writes, under a lock; one only reads, under another.
+
+    Raises `JournalError` for everything that goes wrong with the file.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.write_lock = threading.RLock()
+        self.read_lock = threading.Lock()
+        self._write: sqlite3.Connection
+        self._read: sqlite3.Connection
+        self.open()
+
+    def open(self) -> None:
+        """Opens the file, made when it is not there; a log that a crash left goes home first."""
+        make_private(self.file)
+        try:
+            self._write = connect(self.file)
+            version: int = self._write.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, SCHEMA_VERSION):
+                self._refuse(version)
+            self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if version == 0:
+                create(self._write)
+            self._check()
+            self._read = connect(self.file)
+        except sqlite3.Error as error:
+            with suppress(AttributeError):
+                self._write.close()
+            raise not_opened(self.file, error) from error
+        except BaseException:
+            self._write.close()
+            raise
+
+    def _refuse(self, version: int) -> NoReturn:
+        raise JournalError(
+            "journal_version",
+            f"{self.file} was written by another version of the till (schema {version}).",
+            "Start the version of klantreis that wrote it, or a newer one.",
+        )
+
+    def _check(self) -> None:
+        found: str = self._write.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise damaged(self.file, found)
+
+    @contextmanager
+    def transaction(self, *, synced: bool = True) -> Generator[sqlite3.Connection]:
+        """A transaction of the writer's, which holds `write_lock`.
+
+        What is not `synced` reaches the disk with the next one that is: for what may be lost.
+        """
+        connection = self._write
+        try:
+            if not synced and SYNCHRONOUS == "FULL":
+                connection.execute("PRAGMA synchronous=NORMAL")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    # SQLite has rolled back by itself after some errors, a full disk among them.
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+            finally:
+                if not synced:
+                    connection.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
+        except sqlite3.Error as error:
+            raise not_committed(self.file, error) from error
+
+    @contextmanager
+    def reading(self) -> Generator[sqlite3.Connection]:
+        """The connection that only reads. Nobody who looks waits for a sync."""
+        with self.read_lock:
+            try:
+                yield self._read
+            except sqlite3.Error as error:
+                raise not_read(self.file, error) from error
+
+    def give_back(self, pages_max: int) -> None:
+        """Gives free pages at the end of the file back to the disk; holds `write_lock`."""
+        try:
+            self._write.execute(f"PRAGMA incremental_vacuum({pages_max:d})").fetchall()
+        except sqlite3.Error as error:
+            raise not_committed(self.file, error) from error
+
+    def free_pages(self) -> int:
+        """How many pages of the file wait to be used again; holds `write_lock`."""
+        try:
+            return self._write.execute("PRAGMA freelist_count").fetchone()[0]
+        except sqlite3.Error as error:
+            raise not_read(self.file, error) from error
+
+    def close(self) -> None:
+        """Closes both connections; what is in the log goes home."""
+        with self.write_lock, self.read_lock:
+            self.close_connections()
+
+    def close_connections(self) -> None:
+        """Closes both; the caller holds both locks."""
+        self._read.close()
+        self._write.close()
 
 
 def make_private(file: Path) -> None:
@@ -27,34 +142,75 @@ def make_private(file: Path) -> None:
         ) from error
 
 
-def connect(file: Path, synchronous: str) -> Connection:
-    """A connection in WAL mode; `synchronous` is SQLite's setting. Raises `DBAPIError`."""
-    engine = create_engine(
-        f"sqlite:///{file}",
-        poolclass=StaticPool,
-        isolation_level="AUTOCOMMIT",  # transactions are written out: BEGIN IMMEDIATE
-        connect_args={"check_same_thread": False, "timeout": BUSY_S_MAX},
+def connect(file: Path) -> sqlite3.Connection:
+    """A connection in WAL mode. Transactions are written out. Raises `sqlite3.Error`."""
+    connection = sqlite3.connect(
+        file, timeout=BUSY_S_MAX, isolation_level=None, check_same_thread=False
     )
-    connection = engine.connect()
-    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-    connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
+    try:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # holds for a file without tables yet
+        connection.execute("PRAGMA journal_mode=WAL").fetchall()
+        connection.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
-def not_opened(file: Path, error: DBAPIError) -> JournalError:
+def create(connection: sqlite3.Connection) -> None:
+    """Makes the tables, in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in CREATE:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_PRIMARY_CODE = 0xFF  # extended result codes carry their primary code in the low byte
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+
+
+def damaged(file: Path, reason: str) -> JournalDamaged:
     """The error as the counter tells it."""
-    return JournalError(
-        "journal_not_opened",
-        f"The journal {file} cannot be opened: {error.orig}.",
-        "Stop other programs that use it; if the file is damaged, move it aside, keep it, and "
-        "enrol the till again: the office knows what it has of it.",
+    return JournalDamaged(
+        "journal_damaged",
+        f"The journal {file} is damaged: {reason}.",
+        "Stop the till, keep the file, and run: klantreis-till journal repair. Have the disk "
+        "checked.",
     )
 
 
-def not_committed(file: Path, error: DBAPIError) -> JournalError:
+def not_opened(file: Path, error: sqlite3.Error) -> JournalError:
+    """The error as the counter tells it."""
+    if _code(error) in _DAMAGED:
+        return damaged(file, str(error))
+    return JournalError(
+        "journal_not_opened",
+        f"The journal {file} cannot be opened: {error}.",
+        "Stop other programs that use it; check that its disk is not full or read-only.",
+    )
+
+
+def not_read(file: Path, error: sqlite3.Error) -> JournalError:
+    """The error as the counter tells it."""
+    if _code(error) in _DAMAGED:
+        return damaged(file, str(error))
+    return JournalError(
+        "journal_not_read",
+        f"The journal cannot be read: {error}.",
+        f"Check the disk of {file.parent}.",
+    )
+
+
+def not_committed(file: Path, error: sqlite3.Error) -> JournalError:
     """The error as the counter tells it: nothing of the attempt was kept."""
-    reason = str(error.orig)
-    if "full" in reason:
+    if _code(error) in _DAMAGED:
+        return damaged(file, str(error))
+    if _code(error) == sqlite3.SQLITE_FULL:
         return JournalError(
             "disk_full",
             "The sale is NOT recorded: the disk is full.",
@@ -62,6 +218,6 @@ def not_committed(file: Path, error: DBAPIError) -> JournalError:
         )
     return JournalError(
         "journal_not_written",
-        f"The sale is NOT recorded: {reason}.",
+        f"The sale is NOT recorded: {error}.",
         f"Take no money. Check the disk of {file.parent}, then key the payment again.",
     )

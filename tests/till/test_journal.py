@@ -131,7 +131,7 @@ def test_a_damaged_journal_is_refused_and_left_as_it_is(tmp_path: Path):
     file.write_bytes(b"this is no database" * 100)
     with pytest.raises(JournalError) as refused:
         Journal(file, "till-1", 1, 0)
-    assert "keep it" in refused.value.fix
+    assert "keep the file" in refused.value.fix
     assert file.read_bytes().startswith(b"this is no database")
 
 
@@ -143,15 +143,15 @@ def test_only_the_tills_user_may_read_the_journal(journal: Journal):
 
 def test_a_full_disk_refuses_the_sale_and_keeps_the_number_free(journal: Journal):
     journal.sell(sold(), 0)
-    with journal._lock:
-        pages = journal._write.exec_driver_sql("pragma page_count").scalar_one()
-        journal._write.exec_driver_sql(f"pragma max_page_count={pages}")
+    with journal._database.write_lock:
+        pages = journal._database._write.execute("pragma page_count").fetchone()[0]
+        journal._database._write.execute(f"pragma max_page_count={pages}")
     with pytest.raises(JournalError) as refused:
         journal.sell(sold(paper=bytes(100_000)), 0)
     assert refused.value.code == "disk_full"
     assert "NOT recorded" in refused.value.message
-    with journal._lock:
-        journal._write.exec_driver_sql("pragma max_page_count=1000000")
+    with journal._database.write_lock:
+        journal._database._write.execute("pragma max_page_count=1000000")
     place, _ = journal.sell(sold(), 0)
     assert place.seq == 2
 

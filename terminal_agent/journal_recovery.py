@@ -1,0 +1,298 @@
+"""A journal that is damaged or gone: kept aside, salvaged from, begun again in a new epoch.
+
+The till must sell again at once, without anybody's help. The damaged file is renamed and never
+written to. What of its unacknowledged events is readable and fits the chain goes into the new file
+at its old place, so that the office takes it as if nothing had happened; receipts not yet on paper
+and vouchers taken go along. The new epoch begins with an event that says why.
+
+A small file beside the journal notes the newest epoch that was ever opened, so that a journal that
+is gone altogether does not give numbers out twice.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from terminal_agent import journal_tables as sql
+from terminal_agent.errors import JournalError
+from terminal_agent.journal_file import connect, create, make_private, not_opened
+from wire.chain import genesis, next_hash
+from wire.events import Event, TillStarted, decode_event, encode_event
+
+BESIDE = ("", "-wal", "-shm")
+"""What SQLite keeps beside a file, by the end of its name."""
+REASON_CHARS_MAX = 128
+EVENTS_AT_ONCE = 500
+
+EpochRow = tuple[int, str, int, int, int | None]
+EventRow = tuple[int, int, str, bytes, bytes]
+JobRow = tuple[int, int, str, bytes, str]
+
+
+@dataclass
+class Salvaged:
+    """What could be read of a damaged journal."""
+
+    epochs: list[EpochRow] = field(default_factory=list[EpochRow])
+    events: dict[int, list[EventRow]] = field(default_factory=dict[int, list[EventRow]])
+    """By epoch: the last acknowledged event, then those the office has not, without gaps."""
+    jobs: list[JobRow] = field(default_factory=list[JobRow])
+    redeemed: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    unsent: int = 0
+    lost: list[str] = field(default_factory=list[str])
+    """What could not be saved, in words."""
+
+    @property
+    def newest_epoch(self) -> int:
+        return max((row[0] for row in self.epochs), default=0)
+
+
+def noted_epoch(file: Path) -> int:
+    """The newest epoch ever opened for the journal `file`; 0 when nothing is noted."""
+    try:
+        return int(_note(file).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+
+
+def note_epoch(file: Path, epoch: int) -> None:
+    """Notes `epoch`, synced. Raises `JournalError`."""
+    if noted_epoch(file) == epoch:
+        return
+    new = file.with_suffix(".epoch.new")
+    try:
+        with os.fdopen(os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as stream:
+            stream.write(str(epoch))
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(_note(file))
+        _sync_directory(file)
+    except OSError as error:
+        raise _not_set_aside(file, error) from error
+
+
+def is_lost(file: Path, epoch: int) -> bool:
+    """Whether there was a journal with events of `epoch` or later, and there is none now."""
+    try:
+        empty = file.stat().st_size == 0
+    except FileNotFoundError:
+        empty = True
+    except OSError as error:
+        raise _not_set_aside(file, error) from error
+    return empty and noted_epoch(file) >= epoch
+
+
+def start_again(file: Path, till_id: str, epoch: int, now_ms: int) -> tuple[int, str]:
+    """Sets `file` aside and puts a new one in its place; the epoch it opens, and why in words.
+
+    `epoch` is the newest known. Raises `JournalError` when the disk takes no new file. Cut off
+    anywhere it can be done again: the new file is complete before the old one is moved.
+    """
+    kept = _kept_name(file, now_ms)
+    saved = salvage(file, till_id)
+    opened = max(epoch, saved.newest_epoch, noted_epoch(file)) + 1
+    why = f"journal damaged or gone; kept as {kept.name}; {saved.unsent} unsent salvaged"
+    try:
+        # First the number: a till that is cut off from here on must not give it out again.
+        note_epoch(file, opened)
+        new = file.with_suffix(".new")
+        _remove(new)
+        _build(new, saved, till_id, opened, now_ms, why)
+        new.rename(_ready(file))
+        _sync_directory(file)
+        _move(file, kept)
+        _ready(file).rename(file)
+        _sync_directory(file)
+    except OSError as error:
+        raise _not_set_aside(file, error) from error
+    except sqlite3.Error as error:
+        raise not_opened(file, error) from error
+    return opened, why
+
+
+def finish_moving(file: Path) -> None:
+    """After a cut while a journal was set aside: the rest of it follows, the new one is put there.
+
+    Raises `JournalError`.
+    """
+    kept = sorted(file.parent.glob(f"{file.stem}-*.corrupt"))
+    ready = _ready(file)
+    try:
+        if file.exists():
+            ready.unlink(missing_ok=True)
+            return
+        if kept:
+            _move(file, kept[-1])
+        if ready.exists():
+            ready.rename(file)
+            _sync_directory(file)
+    except OSError as error:
+        raise _not_set_aside(file, error) from error
+
+
+def salvage(file: Path, till_id: str) -> Salvaged:
+    """What of `file` can be read and fits the chain. Writes nothing."""
+    saved = Salvaged()
+    if not file.exists() or file.stat().st_size == 0:
+        saved.lost.append("the journal is not there")
+        return saved
+    try:
+        connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+    except sqlite3.Error as error:
+        saved.lost.append(f"the file cannot be opened: {error}")
+        return saved
+    with closing(connection):
+        saved.epochs = list(_readable(connection, sql.EPOCHS, {}, saved.lost))
+        if any(row[1] != till_id for row in saved.epochs):
+            return Salvaged(lost=["it is another till's"])
+        for row in saved.epochs:
+            saved.events[row[0]] = _chained(connection, row, saved)
+        saved.jobs = [
+            row
+            for row in _readable(connection, sql.JOBS, {}, saved.lost)
+            if row[2] not in ("printed", "discarded")
+        ]
+        saved.redeemed = list(_readable(connection, sql.REDEEMED, {}, saved.lost))
+    return saved
+
+
+def _chained(connection: sqlite3.Connection, row: EpochRow, saved: Salvaged) -> list[EventRow]:
+    epoch, till_id, _, acknowledged, _ = row
+    events: list[EventRow] = []
+    running = genesis(till_id, epoch)
+    expected = max(acknowledged, 1)
+    for event in _events(connection, epoch, expected, saved.lost):
+        seq, _, _, body, after = event
+        is_anchor = seq == acknowledged
+        if seq != expected or not (is_anchor or next_hash(running, body) == after):
+            saved.lost.append(f"epoch {epoch} from event {seq} on does not fit the chain")
+            break
+        if not is_anchor and not _is_event(body, seq):
+            saved.lost.append(f"epoch {epoch} from event {seq} on is not understood")
+            break
+        running = after
+        events.append(event)
+        expected += 1
+    saved.unsent += sum(event[0] > acknowledged for event in events)
+    return events
+
+
+def _is_event(body: bytes, seq: int) -> bool:
+    try:
+        return decode_event(body).seq == seq
+    except (msgspec.MsgspecError, ValueError):
+        return False
+
+
+def _events(
+    connection: sqlite3.Connection, epoch: int, first: int, lost: list[str]
+) -> Iterator[EventRow]:
+    while True:
+        values = {"of_epoch": epoch, "of_seq": first, "events_max": EVENTS_AT_ONCE}
+        seen = 0
+        for row in _readable(connection, sql.EVENTS_FROM, values, lost):
+            seen += 1
+            first = row[0] + 1
+            yield row
+        if seen < EVENTS_AT_ONCE:
+            return
+
+
+def _readable(
+    connection: sqlite3.Connection, statement: str, values: dict[str, int], lost: list[str]
+) -> Iterator[Any]:
+    # Row by row: a malformed page ends it, and what came before is kept.
+    try:
+        yield from connection.execute(statement, values)
+    except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
+        lost.append(f"{error} (while reading: {statement.split(' FROM ')[-1].split()[0]})")
+
+
+def _build(file: Path, saved: Salvaged, till_id: str, epoch: int, now_ms: int, why: str) -> None:
+    make_private(file)
+    with closing(connect(file)) as connection:
+        create(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        for row in saved.epochs:
+            connection.execute(sql.INSERT_EPOCH, sql.values_of("epoch", row))
+            for event in saved.events.get(row[0], []):
+                connection.execute(sql.INSERT_EVENT, sql.values_of("event", (row[0], *event)))
+        for job in saved.jobs:
+            connection.execute(sql.INSERT_JOB, sql.values_of("print_job", job))
+        for voucher in saved.redeemed:
+            connection.execute(sql.INSERT_REDEEMED, sql.values_of("redeemed_voucher", voucher))
+        opened = (epoch, till_id, now_ms, 0, None)
+        connection.execute(sql.INSERT_EPOCH, sql.values_of("epoch", opened))
+        body = TillStarted(version("klantreis"), why[:REASON_CHARS_MAX])
+        data = encode_event(Event(1, now_ms, body))
+        first = (epoch, 1, now_ms, "started", data, next_hash(genesis(till_id, epoch), data))
+        connection.execute(sql.INSERT_EVENT, sql.values_of("event", first))
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _kept_name(file: Path, now_ms: int) -> Path:
+    stamp = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+    names = _numbered(f"{file.stem}-{stamp}")
+    return next(path for name in names if not (path := file.with_name(name)).exists())
+
+
+def _numbered(stem: str) -> Iterable[str]:
+    yield f"{stem}.corrupt"
+    for number in range(2, 10_000):
+        yield f"{stem}-{number}.corrupt"
+
+
+def _move(file: Path, kept: Path) -> None:
+    # The database first: a log without its database is found and follows (`finish_moving`), a
+    # database without its log would pass for an older one.
+    for end in BESIDE:
+        with suppress(FileNotFoundError):
+            _beside(file, end).rename(_beside(kept, end))
+            _sync_directory(file)
+
+
+def _remove(file: Path) -> None:
+    for end in BESIDE:
+        _beside(file, end).unlink(missing_ok=True)
+
+
+def _beside(file: Path, end: str) -> Path:
+    return file.with_name(file.name + end)
+
+
+def _ready(file: Path) -> Path:
+    return file.with_suffix(".ready")
+
+
+def _note(file: Path) -> Path:
+    return file.with_suffix(".epoch")
+
+
+def _sync_directory(file: Path) -> None:
+    descriptor = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _not_set_aside(file: Path, error: OSError) -> JournalError:
+    return JournalError(
+        "journal_not_set_aside",
+        f"The journal {file} is damaged or gone, and no new one can be made: {error.strerror}.",
+        f"Take no money. Check that the disk of {file.parent} is not full or read-only.",
+    )
