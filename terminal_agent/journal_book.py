@@ -106,6 +106,11 @@ class Book:
             raise damaged(self.file, f"events of epoch {epoch} are missing")
         return Span(oldest, newest, acknowledged, acknowledged_at_ms)
 
+    def head(self) -> tuple[int, bytes]:
+        """The newest event's number, 0 before the first, and the chain's hash after it."""
+        with self._database.write_lock:
+            return self._spans[self.epoch].newest, self._hash
+
     def close(self) -> None:
         """Closes both connections."""
         self._database.close()

@@ -123,7 +123,7 @@ def finish_moving(file: Path) -> None:
 
     Raises `JournalError`.
     """
-    kept = sorted(file.parent.glob(f"{file.stem}-*.corrupt"))
+    kept = kept_files(file)
     ready = _ready(file)
     try:
         if file.exists():
@@ -136,6 +136,11 @@ def finish_moving(file: Path) -> None:
             _sync_directory(file)
     except OSError as error:
         raise _not_set_aside(file, error) from error
+
+
+def kept_files(file: Path) -> list[Path]:
+    """The damaged files that were set aside in place of `file`, oldest first."""
+    return sorted(file.parent.glob(f"{file.stem}-*.corrupt"))
 
 
 def salvage(file: Path, till_id: str) -> Salvaged:
@@ -261,16 +266,17 @@ def _move(file: Path, kept: Path) -> None:
     # database without its log would pass for an older one.
     for end in BESIDE:
         with suppress(FileNotFoundError):
-            _beside(file, end).rename(_beside(kept, end))
+            beside(file, end).rename(beside(kept, end))
             _sync_directory(file)
 
 
 def _remove(file: Path) -> None:
     for end in BESIDE:
-        _beside(file, end).unlink(missing_ok=True)
+        beside(file, end).unlink(missing_ok=True)
 
 
-def _beside(file: Path, end: str) -> Path:
+def beside(file: Path, end: str) -> Path:
+    """The file itself, or what SQLite keeps beside it."""
     return file.with_name(file.name + end)
 
 

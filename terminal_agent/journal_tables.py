@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     or_,
@@ -142,6 +143,7 @@ TIMES: Final = _text(
     .order_by(_v.seq)
     .limit(bindparam("events_max"))
 )
+TIMES_SEEN: Final = _text(select(func.min(_v.at_ms), func.max(_v.at_ms)))
 LAST_SALE: Final = _text(
     select(_v.epoch, _v.seq, _v.body)
     .where(_v.kind == "sale")
@@ -178,6 +180,20 @@ TRIM_REDEEMED: Final = _text(
     delete(_REDEEMED).where(_REDEEMED.c.expires_at_ms < bindparam("before_ms"))
 )
 REDEEMED: Final = _text(select(_REDEEMED.c.voucher_id, _REDEEMED.c.expires_at_ms))
+
+STRAY_EVENTS: Final = _text(
+    select(_v.epoch, func.min(_v.seq))
+    .where(_v.epoch.not_in(select(_e.epoch).select_from(_EPOCH)))
+    .group_by(_v.epoch)
+)
+_oldest = select(func.min(_v.seq)).where(_v.epoch == _j.epoch).scalar_subquery()
+STRAY_JOBS: Final = _text(
+    select(_j.epoch, _j.seq).where(
+        _j.seq >= _oldest,
+        ~exists().where(_v.epoch == _j.epoch, _v.seq == _j.seq, _v.kind == "sale"),
+    )
+)
+"""Receipts whose sale is not there, although it was not trimmed."""
 
 
 def values_of(table: str, row: Sequence[object]) -> dict[str, object]:
