@@ -129,6 +129,36 @@ def test_a_sale_from_the_first_beep_to_the_receipt(till: Till):
     assert card(7) not in paper
 
 
+def test_a_misread_card_is_offered_and_on_the_sale_once_it_is_accepted(till: Till):
+    misread = card(7)[:5] + "9" + card(7)[6:]
+    view = till.scan(misread)
+    assert codes(view) == ["card_offered"]
+    assert view["member"] is None
+    (offer,) = view["candidates"]
+    assert offer["what"] == "One digit differs."
+    assert (offer["shown"], offer["places"]) == ("·····0···" + card(7)[-4:], [6])
+    assert till.scan(product(3))["candidates"] == [offer]
+    accepted = till.key("accept", candidate=offer["candidate"])
+    assert accepted["candidates"] == []
+    assert accepted["member"] == {"how": "card_corrected", "known": True, "member": 7}
+    assert codes(till.key("accept", candidate=offer["candidate"])) == ["card_not_offered"]
+    till.key("tender", kind="cash")
+    (sale,) = [event for event in till.events() if isinstance(event, Sale)]
+    assert sale.link is not None
+    assert (sale.link.how, sale.link.member) == ("card_corrected", 7)
+
+
+def test_no_view_and_no_log_shows_a_cards_number(capfd: pytest.CaptureFixture[str], shop: Path):
+    with open_till(shop) as till:
+        views = [till.scan(card(7)), till.scan(card(7)[:5] + "?" + card(7)[6:])]
+        views += [till.key("card", text=card(7)[:-1] + "?"), till.key("view"), till.key("reject")]
+    assert views[1]["candidates"]
+    assert card(7) not in json.dumps(views)
+    logged = "".join(capfd.readouterr())
+    assert "started" in logged
+    assert card(7) not in logged
+
+
 def test_a_receipt_comes_out_of_a_network_printer(shop: Path):
     with open_till(shop, TcpPort) as till:
         till.scan(product(3))

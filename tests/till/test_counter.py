@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from terminal_agent.counter import CLIENTS_MAX, Client, Counter, split_lines
 from terminal_agent.errors import CounterError
-from terminal_agent.keys import KEY_BYTES_MAX, Quantity, Tender, decode_key
+from terminal_agent.keys import KEY_BYTES_MAX, Accept, Quantity, Reject, Tender, decode_key
 
 DEADLINE_S = 5.0
 
@@ -33,6 +33,9 @@ def test_a_key_is_read():
         b'{"key": "quantity", "value": -1}',
         b'{"key": "quantity", "value": 1e99}',
         b'{"key": "tender", "kind": "promise"}',
+        b'{"key": "accept"}',
+        b'{"key": "accept", "candidate": 0}',
+        b'{"key": "accept", "candidate": "1"}',
         b"\xff\xfe",
         b"[" * 10_000,
     ],
@@ -154,6 +157,11 @@ def test_a_socket_that_cannot_be_made_says_why(tmp_path: Path):
     with pytest.raises(CounterError) as refused:
         Counter(tmp_path / ("x" * 120), lambda *_: None, lambda *_: None)
     assert "shorter path" in refused.value.fix
+
+
+def test_an_offer_is_accepted_by_its_number_and_rejected_whole():
+    assert decode_key(b'{"key": "accept", "candidate": 7}') == Accept(candidate=7)
+    assert decode_key(b'{"key": "reject", "ref": "9"}') == Reject(ref="9")
 
 
 def test_a_quantity_may_be_zero():
