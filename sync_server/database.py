@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
@@ -21,6 +22,8 @@ CONNECT_WAIT_S_MAX = 5
 POOL_CONNECTIONS_MAX = 20
 
 Row = Mapping[str, Any]
+
+_ROW_ERRORS = (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError)
 
 
 class Lock(IntEnum):
@@ -118,7 +121,7 @@ def _told() -> Generator[None]:
         yield
     except PoolTimeout as error:
         raise _busy() from error
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, psycopg.Error) as error:
         raise _explain(error) from error
 
 
@@ -130,7 +133,7 @@ def _busy() -> DatabaseError:
     )
 
 
-def _explain(error: SQLAlchemyError) -> DatabaseError:
+def _explain(error: SQLAlchemyError | psycopg.Error) -> DatabaseError:
     cause = str(error.orig) if isinstance(error, DBAPIError) else str(error)
     first_line = cause.splitlines()[0] if cause else type(error).__name__
     if "locked" in cause or "lock timeout" in cause:
@@ -147,7 +150,7 @@ def _explain(error: SQLAlchemyError) -> DatabaseError:
             f"The database is not of this version: {first_line}.",
             "Run: klantreis-office migrate",
         )
-    if isinstance(error, DataError | IntegrityError) or not isinstance(error, DBAPIError):
+    if isinstance(error, _ROW_ERRORS) or not isinstance(error, DBAPIError | psycopg.Error):
         return RowRefused(
             "row_refused",
             f"The database does not take a row ({type(error).__name__}): {first_line}",

@@ -71,5 +71,7 @@ def accept(head: Head, batch: Batch, known: Mapping[int, bytes]) -> Accepted | G
 
 def overlap(head: Head, batch: Batch) -> range:
     """The sequence numbers whose hashes `accept` needs to know."""
+    if batch.first_seq > head.seq:
+        return range(0)
     last = batch.first_seq + len(batch.events) - 1
     return range(max(batch.first_seq - 1, 1), min(last, head.seq) + 1)

@@ -6,21 +6,34 @@ from typing import NamedTuple
 from sqlalchemy import Connection, insert, select, update
 from sqlmodel import col
 
-from sync_server.database import Lock, Row, lock_shared, upsert
+from sync_server.bulk import insert_rows
+from sync_server.database import Lock, lock_shared, upsert
 from sync_server.ingest.acceptance import Head
-from sync_server.ingest.decoding import Undecodable, kind_of
+from sync_server.ingest.decoding import Glance
 from sync_server.tables import Alarm, EventLog, Quarantine, Till, Watermark
 from wire.batches import Batch
-from wire.events import Event
 
 
 class Entry(NamedTuple):
     """One event on its way into the log."""
 
     seq: int
-    event: Event | Undecodable
+    seen: Glance
     body: bytes
     chain_hash: bytes
+
+
+COLUMNS = (
+    "till_id",
+    "epoch",
+    "seq",
+    "received_at_ms",
+    "at_ms",
+    "clock_offset_ms",
+    "kind",
+    "chain_hash",
+    "body",
+)
 
 
 def lock_head(connection: Connection, till_id: str, epoch: int) -> Head | None:
@@ -59,7 +72,15 @@ def append(
 ) -> None:
     """Logs `entries`, sets aside those that could not be understood, moves the watermark."""
     if entries:
-        connection.execute(insert(EventLog), [_row(batch, entry, now_ms) for entry in entries])
+        place = (batch.till_id, batch.epoch)
+        rows = [
+            (
+                *(*place, entry.seq, now_ms, entry.seen.at_ms, batch.clock_offset_ms),
+                *(entry.seen.kind, entry.chain_hash, entry.body),
+            )
+            for entry in entries
+        ]
+        insert_rows(connection, EventLog, COLUMNS, rows)
         _set_aside(connection, batch, entries, now_ms)
         connection.execute(
             update(Watermark)
@@ -103,23 +124,8 @@ def raise_alarm(connection: Connection, batch: Batch, seq: int, now_ms: int) -> 
     )
 
 
-def _row(batch: Batch, entry: Entry, now_ms: int) -> Row:
-    at_ms = None if isinstance(entry.event, Undecodable) else entry.event.at_ms
-    return {
-        "till_id": batch.till_id,
-        "epoch": batch.epoch,
-        "seq": entry.seq,
-        "received_at_ms": now_ms,
-        "at_ms": at_ms,
-        "clock_offset_ms": batch.clock_offset_ms,
-        "kind": kind_of(entry.event),
-        "chain_hash": entry.chain_hash,
-        "body": entry.body,
-    }
-
-
 def _set_aside(connection: Connection, batch: Batch, entries: Sequence[Entry], now_ms: int) -> None:
-    bad = {e.seq: e.event.reason for e in entries if isinstance(e.event, Undecodable)}
+    bad = {entry.seq: entry.seen.reason for entry in entries if entry.seen.reason is not None}
     if not bad:
         return
     logged = connection.execute(

@@ -5,7 +5,7 @@ import structlog
 from sync_server.errors import Refused
 from sync_server.ingest import log as event_log
 from sync_server.ingest.acceptance import Broken, Gap, accept, overlap
-from sync_server.ingest.decoding import Undecodable, understand
+from sync_server.ingest.decoding import glance
 from sync_server.ingest.log import Entry
 from sync_server.office import Office
 from wire.batches import Ack, Batch
@@ -18,7 +18,7 @@ def take(office: Office, batch: Batch) -> Ack:
 
     A batch whose past is not the office's leaves an alarm and nothing else.
     """
-    understood = [understand(data, seq) for seq, data in enumerate(batch.events, batch.first_seq)]
+    seen = [glance(data, seq) for seq, data in enumerate(batch.events, batch.first_seq)]
     now_ms = office.now_ms()
     with office.database.write() as connection:
         head = event_log.lock_head(connection, batch.till_id, batch.epoch)
@@ -34,14 +34,14 @@ def take(office: Office, batch: Batch) -> Ack:
         else:
             new = zip(
                 range(batch.first_seq + accepted.new_from, batch.first_seq + len(batch.events)),
-                understood[accepted.new_from :],
+                seen[accepted.new_from :],
                 batch.events[accepted.new_from :],
                 accepted.hashes,
                 strict=True,
             )
             entries = [Entry(*each) for each in new]
             event_log.append(connection, batch, entries, accepted.head, now_ms)
-        bad = any(isinstance(event, Undecodable) for event in understood)
+        bad = any(each.reason is not None for each in seen)
         aside = event_log.set_aside_seqs(connection, batch) if bad else ()
     if isinstance(accepted, Broken):
         log.error("chain", till=batch.till_id, epoch=batch.epoch, seq=accepted.seq)
