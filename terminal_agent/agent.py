@@ -28,7 +28,7 @@ from terminal_agent.devices.scanner import BadScan, Scan
 from terminal_agent.errors import CounterError, JournalError
 from terminal_agent.feed import Feed
 from terminal_agent.identity import Identity, verify
-from terminal_agent.journal import Journal, Place, SoldReceipt
+from terminal_agent.journal import Place, SoldReceipt, open_journal
 from terminal_agent.keys import AskView, Discard, Key, Reprint, SetClock, Tender, decode_key
 from terminal_agent.known import Known
 from terminal_agent.lane import Answer, Draft, Lane, voucher_id
@@ -90,7 +90,7 @@ class Agent:
         self._moved = threading.Event()
         self._ending = threading.Event()
         self._printer_fault: PrinterState | None = None
-        self._journal = Journal(
+        self._journal = open_journal(
             config.journal_file, identity.till_id, identity.key.epoch, self._before.wall_ms
         )
         jitter = random.SystemRandom().random
@@ -102,6 +102,7 @@ class Agent:
             lambda: None if config.replay_clock else office.offset_ms,
             jitter,
             self._changed,
+            lambda: self._journal.trim(self.clock.now().wall_ms, config.journal_days),
         )
         self._feed = Feed(
             config.feed_dir,
@@ -118,9 +119,7 @@ class Agent:
             self.clock,
             self._changed,
         )
-        self._scanning = Scanning(
-            config.scanner_port, config.scanner, Backoff(jitter), self._bring
-        )
+        self._scanning = Scanning(config.scanner_port, config.scanner, Backoff(jitter), self._bring)
         self._counter = Counter(
             config.counter_socket,
             lambda line, client: self._bring(_KeyLine(line, client, time.monotonic())),

@@ -53,7 +53,8 @@ class Database:
                 self._write.close()
             raise not_opened(self.file, error) from error
         except BaseException:
-            self._write.close()
+            with suppress(AttributeError):
+                self._write.close()
             raise
 
     def _refuse(self, version: int) -> NoReturn:

@@ -1,7 +1,11 @@
 """The uploader: sends what the office has not acknowledged, at its own pace.
 
-A sale never waits for it. It wakes when something was committed, sends the oldest events, and moves
-the journal's watermark when the office says that they are durable there.
+A sale never waits for it. It wakes when something was committed, gathers for a moment, sends the
+oldest events, and moves the journal's watermark when the office says that they are durable there.
+
+A batch that the office refuses for what is in it is sent again in halves until the refused event
+stands alone. What cannot be sent of one epoch does not hold up another. Nothing is dropped: what is
+refused stays in the journal, is told, and is tried again.
 """
 
 import threading
@@ -17,10 +21,19 @@ from wire.batches import Batch
 
 BATCH_EVENTS = 500
 BATCH_BYTES = 1024 * 1024
+BATCH_AGE_S = 0.25
+"""How long a new event waits for others to go with it: a sale, its receipt, its vouchers."""
 IDLE_S_MAX = 5.0
 """How long it sleeps when nothing wakes it."""
+TRIM_PAUSE_S = 0.2
+"""Between two steps of trimming, so that the lane gets the journal."""
 REFUSED_WAIT_S = 30.0
 """A refusal needs a person; until then it asks again at this pace."""
+
+WRONG_CONTENT = ("batch", "too_large", "slow")
+"""Refusals of what is in a batch, or of how much it is; a smaller one may pass."""
+WRONG_EPOCH = ("chain", "epoch")
+"""Refusals of one epoch's past; events of another may pass."""
 
 log = structlog.get_logger("uploader")
 
@@ -44,12 +57,17 @@ class Uploader:
         offset_ms: Callable[[], int | None],
         jitter: Jitter,
         changed: Callable[[], None],
+        trim: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`trim` removes a little of what is no longer needed, and says how much."""
         self._journal = journal
         self._office = office
         self._offset_ms = offset_ms
         self._jitter = jitter
         self._changed = changed
+        self._trim = trim
+        self._events_max = BATCH_EVENTS
+        self._refused: dict[int, OfficeRefused] = {}
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._failures = 0
@@ -72,35 +90,82 @@ class Uploader:
             if wait_s > 0 and not self._stopped.is_set():
                 # After a failure new events are no reason to hurry; only `stop` ends a back-off.
                 hurry = self.link in (Link.ONLINE, Link.UNKNOWN)
-                (self._wake if hurry else self._stopped).wait(wait_s)
+                woken = (self._wake if hurry else self._stopped).wait(wait_s)
+                if woken and self._journal.unsent_count() < BATCH_EVENTS:
+                    self._stopped.wait(BATCH_AGE_S)
 
     def step(self) -> float:
         """Sends one batch; returns how long to rest, 0 when there is more to send."""
         self._wake.clear()
         try:
-            return self._send_one()
+            unsent = self._journal.unsent(
+                self._events_max, BATCH_BYTES, passing_over=frozenset(self._refused)
+            )
+            if unsent is None:
+                return self._rest()
+            return self._send(unsent)
         except OfficeRefused as refusal:
             return self._failed(Link.REFUSED, refusal, REFUSED_WAIT_S)
         except (OfficeUnreachable, JournalError) as error:
             wait_s = retry_wait_s(self._failures, self._jitter)
             return self._failed(Link.OFFLINE, error, wait_s)
 
-    def _send_one(self) -> float:
-        unsent = self._journal.unsent(BATCH_EVENTS, BATCH_BYTES)
-        if unsent is None:
+    def _rest(self) -> float:
+        try:
+            if self._trim():
+                return TRIM_PAUSE_S
+        except JournalError as error:
+            log.warning("not trimmed", code=error.code, message=error.message, fix=error.fix)
+        if not self._refused:
             return IDLE_S_MAX
+        # Everything else is sent. What was refused is tried again after a while.
+        refusal = next(iter(self._refused.values()))
+        self._refused.clear()
+        return self._failed(Link.REFUSED, refusal, REFUSED_WAIT_S)
+
+    def _send(self, unsent: Unsent) -> float:
         try:
             ack = self._office.send(self._batch(unsent))
         except GapRefused as gap:
-            self._journal.rewind(unsent.epoch, gap.expected_seq - 1)
-            return self._failed(Link.REFUSED, gap, retry_wait_s(self._failures, self._jitter))
-        self._journal.acknowledge(ack.epoch, ack.watermark)
+            if self._journal.rewind(unsent.epoch, gap.expected_seq - 1):
+                return self._failed(Link.REFUSED, gap, retry_wait_s(self._failures, self._jitter))
+            return self._pass_over(unsent.epoch, _forgotten(unsent.epoch, gap.expected_seq))
+        except OfficeRefused as refusal:
+            if refusal.code in WRONG_CONTENT:
+                return self._halve(unsent, refusal)
+            if refusal.code in WRONG_EPOCH:
+                return self._pass_over(unsent.epoch, refusal)
+            raise
+        self._journal.acknowledge(ack.epoch, ack.watermark, ack.office_time_ms)
+        self._events_max = min(BATCH_EVENTS, self._events_max * 2)
         self._failures = 0
-        if self.link is not Link.ONLINE:
-            log.info("office", state=Link.ONLINE.value)
-        self._now(Link.ONLINE, None)
+        if ack.quarantined:
+            log.warning("set aside by the office", epoch=ack.epoch, seqs=ack.quarantined)
+        if not self._refused:
+            if self.link is not Link.ONLINE:
+                log.info("office", state=Link.ONLINE.value)
+            self._now(Link.ONLINE, None)
         self._changed()  # the counter shows how many events are unsent
         return 0.0
+
+    def _halve(self, unsent: Unsent, refusal: OfficeRefused) -> float:
+        if len(unsent.events) > 1:
+            self._events_max = len(unsent.events) // 2
+            return 0.0
+        self._events_max = BATCH_EVENTS
+        seq = unsent.first_seq
+        alone = OfficeRefused(
+            "event_refused",
+            f"The office refuses event {seq} of epoch {unsent.epoch}: {refusal.message}",
+            "Go on selling: it is kept, and tried again. Send the office's operator what "
+            f'"klantreis-till journal export --epoch {unsent.epoch} --from {seq} --to {seq}" '
+            "writes.",
+        )
+        return self._pass_over(unsent.epoch, alone)
+
+    def _pass_over(self, epoch: int, refusal: OfficeRefused) -> float:
+        self._refused[epoch] = refusal
+        return self._failed(Link.REFUSED, refusal, 0.0)
 
     def _batch(self, unsent: Unsent) -> Batch:
         return Batch(
@@ -126,3 +191,12 @@ class Uploader:
         self.link, self.problem = link, problem
         if changed:
             self._changed()
+
+
+def _forgotten(epoch: int, expected_seq: int) -> OfficeRefused:
+    return OfficeRefused(
+        "office_behind",
+        f"The office asks for event {expected_seq} of epoch {epoch}, which it had acknowledged and "
+        "this till no longer keeps.",
+        "Put a newer backup of the office's database back; else enrol the till again.",
+    )

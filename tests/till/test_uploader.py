@@ -13,11 +13,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terminal_agent.errors import OfficeRefused, OfficeUnreachable
+from terminal_agent.errors import JournalError, OfficeRefused, OfficeUnreachable
 from terminal_agent.identity import Identity, KeyFile, enrol, pending_key, verify
 from terminal_agent.journal import Journal
 from terminal_agent.office import RETRY_WAIT_S_MAX, RETRY_WAIT_S_MIN, Office, retry_wait_s
-from terminal_agent.uploader import IDLE_S_MAX, REFUSED_WAIT_S, Link, Uploader
+from terminal_agent.uploader import (
+    IDLE_S_MAX,
+    REFUSED_WAIT_S,
+    TRIM_PAUSE_S,
+    Link,
+    Uploader,
+)
 from wire.batches import decode_batch
 from wire.events import TillStarted
 from wire.requests import read_header, signing_text
@@ -201,6 +207,109 @@ def test_an_office_that_lost_events_gets_them_again(
     uploader.step()
     assert decode_batch(office.bodies[-1]).first_seq == 2
     assert journal.unsent_count() == 0
+
+
+def refuse_event(bad: int, code: str = "batch", status: int = 400) -> Reply:
+    """An office that refuses every batch with event `bad` in it."""
+
+    def reply(handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
+        batch = decode_batch(body)
+        if batch.first_seq <= bad < batch.first_seq + len(batch.events):
+            return refuse(status, code)(handler, body)
+        return acknowledge(handler, body)
+
+    return reply
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "batch"), (413, "too_large"), (408, "slow")])
+def test_a_batch_refused_for_its_content_is_split_until_the_bad_event_stands_alone(
+    uploader: Uploader, journal: Journal, office: _Office, status: int, code: str
+):
+    for _ in range(37):
+        journal.record(TillStarted("0", "more"), 0)
+    office.reply = refuse_event(23, code, status)
+    waits = [uploader.step() for _ in range(20)]
+    assert REFUSED_WAIT_S in waits
+    assert journal.unsent_count() == 40 - 22
+    assert uploader.problem is not None
+    assert uploader.problem.code == "event_refused"
+    assert "--from 23 --to 23" in uploader.problem.fix
+    alone = [decode_batch(body) for body in office.bodies if len(decode_batch(body).events) == 1]
+    assert 23 in [batch.first_seq for batch in alone]
+
+
+def test_a_refused_event_goes_once_the_office_takes_it_and_the_rest_follows(
+    uploader: Uploader, journal: Journal, office: _Office
+):
+    office.reply = refuse_event(2)
+    for _ in range(8):
+        uploader.step()
+    office.reply = acknowledge
+    for _ in range(8):
+        uploader.step()
+    assert journal.unsent_count() == 0
+    assert uploader.link is Link.ONLINE
+
+
+@pytest.mark.parametrize("code", ["chain", "epoch"])
+def test_an_epoch_that_is_refused_does_not_hold_up_the_next_one(
+    tmp_path: Path, office: _Office, identity: Identity, client: httpx.Client, code: str
+):
+    file = tmp_path / "two.db"
+    first = Journal(file, "till-1", 1, 0)
+    first.record(TillStarted("0", "first"), 0)
+    first.close()
+    journal = Journal(file, "till-1", 2, 0)
+    journal.record(TillStarted("0", "second"), 0)
+    side = Office(office.url, identity, client)
+    uploader = Uploader(journal, side, lambda: None, lambda: 0.0, lambda: None)
+
+    def only_the_second(handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
+        wrong = decode_batch(body).epoch == 1
+        return refuse(409, code)(handler, body) if wrong else acknowledge(handler, body)
+
+    office.reply = only_the_second
+    waits = [uploader.step() for _ in range(3)]
+    assert waits == [0, 0, REFUSED_WAIT_S]
+    assert journal.unsent_count() == 1
+    assert uploader.link is Link.REFUSED
+    uploader.step()
+    assert decode_batch(office.bodies[-1]).epoch == 1
+    journal.close()
+
+
+def test_an_office_that_asks_for_what_was_trimmed_is_told_so(
+    uploader: Uploader, journal: Journal, office: _Office
+):
+    uploader.step()
+    assert journal.trim(10**12, 1) == 2
+    journal.record(TillStarted("0", "again"), 0)
+    office.reply = refuse(409, "gap", expected_seq=2)
+    uploader.step()
+    assert uploader.problem is not None
+    assert uploader.problem.code == "office_behind"
+    assert journal.unsent_count() == 1
+
+
+def test_an_uploader_with_nothing_to_send_trims_a_little(
+    journal: Journal, office: _Office, identity: Identity, client: httpx.Client
+):
+    left = [2, 1, 0]
+    side = Office(office.url, identity, client)
+    uploader = Uploader(journal, side, lambda: None, lambda: 0.0, lambda: None, lambda: left.pop(0))
+    assert [uploader.step() for _ in range(3)] == [TRIM_PAUSE_S, TRIM_PAUSE_S, IDLE_S_MAX]
+
+
+def test_a_journal_that_cannot_be_trimmed_is_no_fault_of_the_office(
+    journal: Journal, office: _Office, identity: Identity, client: httpx.Client
+):
+    def fails() -> int:
+        raise JournalError("disk_full", "no", "do")
+
+    side = Office(office.url, identity, client)
+    uploader = Uploader(journal, side, lambda: None, lambda: 0.0, lambda: None, fails)
+    assert uploader.step() == IDLE_S_MAX
+    assert uploader.problem is None
 
 
 def test_a_till_whose_clock_is_wrong_learns_the_time_and_signs_again(
