@@ -37,6 +37,72 @@ class Logged(NamedTuple):
     event: Event
 
 
+class SaleRow(NamedTuple):
+    """A row of `Sale`. A sale makes a dozen rows: those are tuples, the rarer ones dictionaries."""
+
+    till_id: str
+    epoch: int
+    seq: int
+    store_id: str
+    opened_at_ms: int
+    occurred_at_ms: int
+    total_cents: int
+    change_cents: int
+    line_count: int
+    link_how: str | None
+    link_token: bytes | None
+    link_member: int | None
+    person: int | None
+    duration_ms: int
+    failed_scans: int
+    voided_lines: int
+    slowest_answer_us: int
+
+
+class LineRow(NamedTuple):
+    """A row of `SaleLine`."""
+
+    till_id: str
+    epoch: int
+    seq: int
+    line: int
+    code: str
+    quantity: int
+    amount_cents: int
+    keyed: bool
+
+
+class TenderRow(NamedTuple):
+    """A row of `Tender`."""
+
+    till_id: str
+    epoch: int
+    seq: int
+    number: int
+    kind: str
+    amount_cents: int
+
+
+class TouchpointRow(NamedTuple):
+    """A row of `Touchpoint`."""
+
+    id: str
+    kind: str
+    occurred_at_ms: int
+    store_id: str | None = None
+    person: int | None = None
+    channel: str = CHANNEL_STORE
+    till_id: str = ""
+    epoch: int = 0
+    seq: int = 0
+    amount_cents: int | None = None
+    reference: str | None = None
+    cause: str | None = None
+    voucher: str | None = None
+    campaign: str | None = None
+    value: int | None = None
+
+
 class Fault(NamedTuple):
     """An event that was understood and does not fit; the others go on."""
 
@@ -60,12 +126,12 @@ class Known:
 class Projected:
     """Rows to insert, by table; `vouchers` are new or changed ones, whole."""
 
-    sales: list[Row] = field(default_factory=list[Row])
-    lines: list[Row] = field(default_factory=list[Row])
-    tenders: list[Row] = field(default_factory=list[Row])
+    sales: list[SaleRow] = field(default_factory=list[SaleRow])
+    lines: list[LineRow] = field(default_factory=list[LineRow])
+    tenders: list[TenderRow] = field(default_factory=list[TenderRow])
     redemptions: list[Row] = field(default_factory=list[Row])
     refusals: list[Row] = field(default_factory=list[Row])
-    touchpoints: list[Row] = field(default_factory=list[Row])
+    touchpoints: list[TouchpointRow] = field(default_factory=list[TouchpointRow])
     vouchers: dict[VoucherKey, Row] = field(default_factory=dict[VoucherKey, Row])
     outcomes: set[VoucherKey] = field(default_factory=set[VoucherKey])
     """Vouchers whose touchpoint may have changed."""
@@ -93,9 +159,9 @@ def voucher_touchpoint_id(issuer: str, serial: str) -> str:
     return f"voucher/{issuer}/{serial}"
 
 
-def voucher_touchpoint(voucher: Row) -> Row:
+def voucher_touchpoint(voucher: Row) -> TouchpointRow:
     """The touchpoint of a voucher whose paper was confirmed (a whole row of `Voucher`)."""
-    return touchpoint(
+    return TouchpointRow(
         id=voucher_touchpoint_id(voucher["issuer"], voucher["serial"]),
         person=voucher["person"],
         kind="voucher_issued",
@@ -124,21 +190,7 @@ def enrolment_touchpoint(member: int, enrolled_at_ms: int) -> Row:
 
 def touchpoint(**values: Any) -> Row:
     """A row of `Touchpoint` with every column, `values` among them."""
-    row: Row = {
-        "person": None,
-        "channel": CHANNEL_STORE,
-        "till_id": "",
-        "epoch": 0,
-        "seq": 0,
-        "amount_cents": None,
-        "reference": None,
-        "cause": None,
-        "voucher": None,
-        "campaign": None,
-        "value": None,
-    }
-    row.update(values)
-    return row
+    return TouchpointRow(**values)._asdict()
 
 
 def redemption_touchpoint_id(till_id: str, epoch: int, seq: int, number: int) -> str:
@@ -150,67 +202,69 @@ def _sale_touchpoint_id(*parts: object) -> str:
     return "/".join(str(part) for part in ("sale", *parts))
 
 
-@dataclass(frozen=True)
-class _At:
+class _At(NamedTuple):
     """Where and when a sale was, and whose it is."""
 
-    key: Row
+    till_id: str
+    epoch: int
+    seq: int
     occurred_at_ms: int
     store_id: str
     person: int | None
     reference: str
 
     @property
-    def moment(self) -> Row:
-        """The columns that every touchpoint of the sale has."""
-        return {
-            **self.key,
-            "occurred_at_ms": self.occurred_at_ms,
-            "store_id": self.store_id,
-            "person": self.person,
-            "reference": self.reference,
-        }
+    def key(self) -> Row:
+        """The columns that name the sale."""
+        return {"till_id": self.till_id, "epoch": self.epoch, "seq": self.seq}
+
+    def touchpoint(self, id: str, kind: str, **values: Any) -> TouchpointRow:
+        """A touchpoint of the sale."""
+        return TouchpointRow(
+            id,
+            kind,
+            self.occurred_at_ms,
+            self.store_id,
+            self.person,
+            till_id=self.till_id,
+            epoch=self.epoch,
+            seq=self.seq,
+            reference=self.reference,
+            **values,
+        )
 
     def touchpoint_id(self, *parts: object) -> str:
-        place = (self.key["till_id"], self.key["epoch"], self.key["seq"])
-        return _sale_touchpoint_id(*place, *parts)
+        return _sale_touchpoint_id(self.till_id, self.epoch, self.seq, *parts)
 
 
 def _project_sale(logged: Logged, sale: Sale, known: Known, rows: Projected) -> None:
-    seq = logged.event.seq
+    till_id, epoch, seq = logged.till_id, logged.epoch, logged.event.seq
     person = _person(sale.link, known)
     if person is not None:
         rows.persons.add(person)
     at = _At(
-        key={"till_id": logged.till_id, "epoch": logged.epoch, "seq": seq},
-        occurred_at_ms=logged.event.at_ms,
-        store_id=known.stores[logged.till_id, logged.epoch],
-        person=person,
-        reference=receipt_code(logged.till_id, logged.epoch, seq),
+        till_id,
+        epoch,
+        seq,
+        logged.event.at_ms,
+        known.stores[till_id, epoch],
+        person,
+        receipt_code(till_id, epoch, seq),
     )
     rows.sales.append(_sale_row(at, sale))
     rows.lines += [
-        {
-            **at.key,
-            "line": number,
-            "code": line.code,
-            "quantity": line.quantity,
-            "amount_cents": line.amount_cents,
-            "keyed": line.keyed,
-        }
+        LineRow(
+            till_id, epoch, seq, number, line.code, line.quantity, line.amount_cents, line.keyed
+        )
         for number, line in enumerate(sale.lines, 1)
     ]
     rows.tenders += [
-        {
-            **at.key,
-            "number": number,
-            "kind": str(tender.kind),
-            "amount_cents": tender.amount_cents,
-        }
+        TenderRow(till_id, epoch, seq, number, str(tender.kind), tender.amount_cents)
         for number, tender in enumerate(sale.tenders, 1)
     ]
-    purchase = {"id": at.touchpoint_id(), "kind": "purchase", "amount_cents": sale.total_cents}
-    rows.touchpoints.append(touchpoint(**at.moment, **purchase))
+    rows.touchpoints.append(
+        at.touchpoint(at.touchpoint_id(), "purchase", amount_cents=sale.total_cents)
+    )
     for number, redeemed in enumerate(sale.redeemed, 1):
         _project_redemption(at, number, redeemed, rows)
     for number, refused in enumerate(sale.refused, 1):
@@ -225,25 +279,27 @@ def _person(link: Link | None, known: Known) -> int | None:
     return link.member if link.member is not None else known.members.get(link.token)
 
 
-def _sale_row(at: _At, sale: Sale) -> Row:
-    link = sale.link
-    return {
-        **at.key,
-        "store_id": at.store_id,
-        "opened_at_ms": sale.opened_at_ms,
-        "occurred_at_ms": at.occurred_at_ms,
-        "total_cents": sale.total_cents,
-        "change_cents": sale.change_cents,
-        "line_count": len(sale.lines),
-        "link_how": None if link is None else link.how,
-        "link_token": None if link is None else link.token,
-        "link_member": None if link is None else link.member,
-        "person": at.person,
-        "duration_ms": sale.checkout.duration_ms,
-        "failed_scans": sale.checkout.failed_scans,
-        "voided_lines": sale.checkout.voided_lines,
-        "slowest_answer_us": sale.checkout.slowest_answer_us,
-    }
+def _sale_row(at: _At, sale: Sale) -> SaleRow:
+    link, checkout = sale.link, sale.checkout
+    return SaleRow(
+        at.till_id,
+        at.epoch,
+        at.seq,
+        at.store_id,
+        sale.opened_at_ms,
+        at.occurred_at_ms,
+        sale.total_cents,
+        sale.change_cents,
+        len(sale.lines),
+        None if link is None else link.how,
+        None if link is None else link.token,
+        None if link is None else link.member,
+        at.person,
+        checkout.duration_ms,
+        checkout.failed_scans,
+        checkout.voided_lines,
+        checkout.slowest_answer_us,
+    )
 
 
 def _project_redemption(at: _At, number: int, redeemed: Redemption, rows: Projected) -> None:
@@ -261,10 +317,9 @@ def _project_redemption(at: _At, number: int, redeemed: Redemption, rows: Projec
         }
     )
     rows.touchpoints.append(
-        touchpoint(
-            **at.moment,
-            id=redemption_touchpoint_id(**at.key, number=number),
-            kind=VOUCHER_REDEEMED,
+        at.touchpoint(
+            redemption_touchpoint_id(at.till_id, at.epoch, at.seq, number),
+            VOUCHER_REDEEMED,
             amount_cents=redeemed.value_cents,
             voucher=redeemed.serial,
             campaign=redeemed.campaign,
@@ -285,10 +340,9 @@ def _project_refusal(at: _At, number: int, refused: RefusedVoucher, rows: Projec
         }
     )
     rows.touchpoints.append(
-        touchpoint(
-            **at.moment,
-            id=at.touchpoint_id("refused", number),
-            kind="voucher_refused",
+        at.touchpoint(
+            at.touchpoint_id("refused", number),
+            "voucher_refused",
             voucher=refused.serial,
         )
     )
@@ -297,19 +351,19 @@ def _project_refusal(at: _At, number: int, refused: RefusedVoucher, rows: Projec
 def _project_reservation(
     position: int, at: _At, issued: IssuedVoucher, known: Known, rows: Projected
 ) -> None:
-    key = (at.key["till_id"], issued.serial)
+    key = (at.till_id, issued.serial)
     if key in known.vouchers or key in rows.vouchers:
         rows.faults.append(Fault(position, f"serial {issued.serial!r} was used before"))
         return
     rows.vouchers[key] = {
-        "issuer": at.key["till_id"],
+        "issuer": at.till_id,
         "serial": issued.serial,
         "campaign": issued.campaign,
         "value_cents": issued.value_cents,
         "expires_at_ms": issued.expires_at_ms,
         "state": RESERVED,
-        "epoch": at.key["epoch"],
-        "seq": at.key["seq"],
+        "epoch": at.epoch,
+        "seq": at.seq,
         "store_id": at.store_id,
         "person": at.person,
         "reserved_at_ms": at.occurred_at_ms,

@@ -6,12 +6,17 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, tuple_, update
 from sqlmodel import col
 
+from sync_server.bulk import insert_missing, insert_rows
 from sync_server.database import upsert
 from sync_server.projection import (
     Known,
+    LineRow,
     Logged,
     Projected,
     Row,
+    SaleRow,
+    TenderRow,
+    TouchpointRow,
     VoucherKey,
     redemption_touchpoint_id,
     voucher_touchpoint,
@@ -66,14 +71,11 @@ def known(connection: Connection, events: Sequence[Logged]) -> Known:
 
 def write(connection: Connection, rows: Projected) -> None:
     """Writes what the events made."""
-    for table, new in (
-        (SaleTable, rows.sales),
-        (SaleLine, rows.lines),
-        (Tender, rows.tenders),
-        (Redemption, rows.redemptions),
-        (VoucherRefusal, rows.refusals),
-        (Touchpoint, rows.touchpoints),
-    ):
+    insert_rows(connection, SaleTable, SaleRow._fields, rows.sales)
+    insert_rows(connection, SaleLine, LineRow._fields, rows.lines)
+    insert_rows(connection, Tender, TenderRow._fields, rows.tenders)
+    insert_rows(connection, Touchpoint, TouchpointRow._fields, rows.touchpoints)
+    for table, new in ((Redemption, rows.redemptions), (VoucherRefusal, rows.refusals)):
         if new:
             connection.execute(insert(table), new)
     add_persons(connection, rows.persons)
@@ -86,10 +88,8 @@ def write(connection: Connection, rows: Projected) -> None:
 
 def add_persons(connection: Connection, members: Iterable[int]) -> None:
     """Makes persons of members that are none yet."""
-    persons = [
-        {"person": member, "member": member, "enrolled_at_ms": None} for member in sorted(members)
-    ]
-    upsert(connection, Person, persons)
+    persons = [(member, member) for member in sorted(members)]
+    insert_missing(connection, Person, ("person", "member"), persons)
 
 
 def members_of(connection: Connection, tokens: Iterable[bytes]) -> dict[bytes, int]:
@@ -135,8 +135,7 @@ def _write_voucher_touchpoints(connection: Connection, vouchers: list[Row]) -> N
     for chunk in _chunks(ids):
         connection.execute(delete(Touchpoint).where(col(Touchpoint.id).in_(chunk)))
     issued = [voucher_touchpoint(v) for v in vouchers if v["issued_at_ms"] is not None]
-    if issued:
-        connection.execute(insert(Touchpoint), issued)
+    insert_rows(connection, Touchpoint, TouchpointRow._fields, issued)
 
 
 def _tell_causes(connection: Connection, vouchers: set[VoucherKey]) -> None:
