@@ -27,7 +27,8 @@ _MEANING = {
     403: "Somebody the office knows, who may not do this.",
     404: "There is no such thing.",
     408: "The body took too long.",
-    409: "It does not join what the office has: `gap` (see `expected_seq`), `chain` or `epoch`.",
+    409: "It does not join what the office has: `gap` (see `expected_seq`), `chain` or `epoch`;"
+    " or `base`: the till's member index is not the one that deltas begin at.",
     413: "The body is larger than the office takes.",
     415: "The content type is none that the office takes here.",
     416: "The range lies outside the file.",

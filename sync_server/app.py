@@ -31,6 +31,7 @@ from sync_server.document import openapi_config
 from sync_server.errors import OfficeError, Refused
 from sync_server.feed import routes as feed_routes
 from sync_server.feed.parts import FeedParts
+from sync_server.feed.watch import closed_by_signals
 from sync_server.ingest import routes as ingest_routes
 from sync_server.logs import set_up_logs
 from sync_server.office import Office, open_office
@@ -48,6 +49,7 @@ REQUEST_BYTES_MAX = 64 * 1024
 def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
     """The application that serves `office`; with `is_projecting` a thread projects beside it."""
     projector = Projector(office) if is_projecting else None
+    feed_parts = FeedParts()
 
     @asynccontextmanager
     async def beside(_: Litestar) -> AsyncGenerator[None]:
@@ -56,7 +58,8 @@ def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
             thread = threading.Thread(target=projector.run, name="projector", daemon=True)
             thread.start()
         try:
-            yield
+            with closed_by_signals(feed_parts.watch):
+                yield
         finally:
             if projector is not None and thread is not None:
                 projector.stop()
@@ -77,7 +80,7 @@ def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
                 "office": office,
                 "attempts": Attempts(),
                 "batch_places": asyncio.Semaphore(BATCHES_AT_ONCE_MAX),
-                "feed_parts": FeedParts(),
+                "feed_parts": feed_parts,
                 "projector": projector,
             }
         ),

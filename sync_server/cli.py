@@ -8,7 +8,16 @@ import sys
 
 import typer
 
-from sync_server.commands import imports, journeys, models, quarantine, registry, running, users
+from sync_server.commands import (
+    imports,
+    journeys,
+    members,
+    models,
+    quarantine,
+    registry,
+    running,
+    users,
+)
 from sync_server.errors import OfficeError
 
 NOT_DONE = 1
@@ -25,6 +34,8 @@ app.command()(running.project)
 app.command()(journeys.summary)
 app.command()(journeys.journey)
 app.command()(quarantine.alarms)
+imports.members_app.command("remove")(members.remove_member)
+imports.members_app.command("density")(members.density)
 app.add_typer(registry.store_app, name="store")
 app.add_typer(registry.till_app, name="till")
 app.add_typer(imports.members_app, name="members")

@@ -83,8 +83,10 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     for path, status, content_type in (
         ("members", "200", INDEX_CONTENT_TYPE),
         ("members", "206", INDEX_CONTENT_TYPE),
+        ("members-delta", "200", INDEX_CONTENT_TYPE),
         ("products", "200", FEED_CONTENT_TYPE),
         ("offers", "200", FEED_CONTENT_TYPE),
+        ("vouchers", "200", FEED_CONTENT_TYPE),
     ):
         answer = document["paths"][f"/v1/feed/{path}"]["get"]["responses"][status]
         answer["content"] = {content_type: {"schema": _BYTES}}

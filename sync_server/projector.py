@@ -16,6 +16,7 @@ from sqlmodel import col
 from sync_server import projection_rows
 from sync_server.database import Lock, lock_exclusive, try_lock, upsert
 from sync_server.errors import DatabaseError, RowRefused
+from sync_server.feed.spent import note_spent
 from sync_server.ingest.decoding import UNDECODABLE, Undecodable, understand
 from sync_server.members_projection import project_members
 from sync_server.office import Office
@@ -190,6 +191,7 @@ def _step(office: Office, upto: int, events_max: int) -> int | None:
                 faults.append(Fault(row.position, event.reason))
         projected = project(events, projection_rows.known(connection, events))
         projection_rows.write(connection, projected)
+        note_spent(connection, projected, office.now_ms())
         if repaired:
             connection.execute(delete(Quarantine).where(col(Quarantine.position).in_(repaired)))
         _set_aside(connection, rows, [*faults, *projected.faults])

@@ -129,6 +129,20 @@ class Identifier(Table, table=True):
     generation: int = Field(sa_type=BigInteger, index=True)
 
 
+class RemovedIdentifier(Table, table=True):
+    """An identifier that was taken from its member, while a till's index may still have it.
+
+    A tombstone is made of the number itself, so it stays here, sealed, until a base index without
+    it has been built (`sync_server.feed.base`).
+    """
+
+    token: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    domain: str = Field(max_length=16)
+    sealed: bytes = Field(sa_type=LargeBinary)
+    removed_at_ms: int = Field(sa_type=BigInteger)
+    generation: int = Field(sa_type=BigInteger, index=True)
+
+
 class Product(Table, table=True):
     """A product of the price list. `price_cents` None: the cashier keys the price."""
 
@@ -150,15 +164,39 @@ class Offer(Table, table=True):
 
 
 class FeedPart(Table, table=True):
-    """The generation of a part of the feed ("members", "products", "offers").
+    """The generation of a part of the feed ("members", "products", "offers", "vouchers").
 
     Counted up in the transaction that changes the part: its row lock makes the order of the
-    generations the order of the commits.
+    generations the order of the commits. "members-base" is the generation that deltas begin at.
     """
 
     part: str = Field(primary_key=True, max_length=16)
     generation: int = Field(sa_type=BigInteger)
     changed_at_ms: int = Field(sa_type=BigInteger)
+
+
+class SpentVoucher(Table, table=True):
+    """A voucher that no till may take any more ("redeemed", "void"), until it expires.
+
+    `generation` is that of the feed's part "vouchers". Made by the projector and not part of the
+    projection: a projection that starts over must not make a voucher good again.
+    """
+
+    issuer: str = Field(primary_key=True, max_length=TILL_ID_CHARS_MAX)
+    serial: str = Field(primary_key=True, max_length=TEXT_CHARS_MAX)
+    state: str = Field(max_length=16)
+    expires_at_ms: int = Field(sa_type=BigInteger, index=True)
+    generation: int = Field(sa_type=BigInteger, index=True)
+
+
+class TillFeed(Table, table=True):
+    """What a till has in force of a part of the feed, as it said last."""
+
+    till_id: str = Field(primary_key=True, foreign_key="till.till_id")
+    part: str = Field(primary_key=True, max_length=32)
+    version: str = Field(max_length=64)
+    since_ms: int = Field(sa_type=BigInteger)
+    """When it first said so."""
 
 
 class ApiUser(Table, table=True):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from wire.feed import Offer, Product
-from wire.vouchers import Verify
+from wire.vouchers import Verify, VoucherRefusal
 
 
 class MembersUnusable(Exception):
@@ -60,5 +60,7 @@ class Known:
     voucher_keys: Mapping[str, tuple[bytes, ...]] = field(
         default_factory=dict[str, tuple[bytes, ...]]
     )
+    spent: Mapping[str, VoucherRefusal] = field(default_factory=dict[str, VoucherRefusal])
+    """Vouchers (`issuer/serial`) that were spent at other tills, and what to say of each."""
     find_member: Callable[[str, str], int | None] = _nobody
     near_members: NearMembers = _nobody_near

@@ -304,6 +304,7 @@ class Lane:
             basket.refuse(None, voucher)
             return Answer((messages.voucher_refused(voucher),))
         refusal = basket.why_not(voucher, self._redeemed, now.wall_ms)
+        refusal = refusal or known.spent.get(voucher_id(voucher))
         if refusal is not None:
             basket.refuse(voucher, refusal)
             return Answer((messages.voucher_refused(refusal),))

@@ -93,6 +93,7 @@ _VOUCHER_REFUSED: dict[str, tuple[str, str]] = {
         "The voucher has been redeemed before.",
         "Take no money off.",
     ),
+    VoucherRefusal.VOID: ("The voucher was called off when it was made.", "Take no money off."),
 }
 
 

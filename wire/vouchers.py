@@ -46,6 +46,7 @@ class VoucherRefusal(StrEnum):
     NOT_THIS_MEMBER = "not_this_member"
     ALREADY_PRESENTED = "already_presented"
     ALREADY_REDEEMED = "already_redeemed"
+    VOID = "void"
 
 
 Verify = Callable[[bytes, bytes, bytes], bool]

@@ -13,6 +13,7 @@ from sync_server.commands.console import (
     shown_span,
     shown_time,
 )
+from sync_server.feed.versions import feed_versions
 from sync_server.registry import offers as offers_registry
 from sync_server.registry import stores as stores_registry
 from sync_server.registry import tills as tills_registry
@@ -75,14 +76,17 @@ def add_till(
 
 @till_app.command("list")
 def list_tills(data: DataDir = None, as_json: AsJson = False) -> None:
-    """Lists all tills: last seen, epoch, how far the office has them."""
-    with opened(data) as office, office.database.read() as connection:
-        tills = tills_registry.list_tills(connection)
+    """Lists all tills: last seen, epoch, how far the office has them, and they the feed."""
+    with opened(data) as office:
+        feed_now = feed_versions(office)
+        with office.database.read() as connection:
+            tills = tills_registry.list_tills(connection, feed_now=feed_now)
         now_ms = office.now_ms()
     if as_json:
         print_json(tills)
         return
-    header = ("till", "store", "state", "epoch", "watermark", "last seen", "lag", "aside", "alarms")
+    place = ("till", "store", "state", "epoch", "watermark")
+    header = (*place, "last seen", "lag", "feed", "aside", "alarms")
     print_table(header, [_till_cells(till, now_ms) for till in tills])
 
 
@@ -142,4 +146,5 @@ def _till_cells(till: TillRow, now_ms: int) -> tuple[object, ...]:
     lag = "-" if till.last_seen_ms is None else shown_span(now_ms - till.last_seen_ms)
     seen = shown_time(till.last_seen_ms)
     place = (till.till_id, till.store_id, state, till.epoch, till.watermark)
-    return (*place, seen, lag, till.set_aside, till.alarms)
+    feed = f"behind: {', '.join(till.feed_behind)}" if till.feed_behind else "current"
+    return (*place, seen, lag, feed if till.feed else "-", till.set_aside, till.alarms)

@@ -1,4 +1,4 @@
-"""Products and offers as parts of the feed: made anew when their generation moved."""
+"""The parts of the feed as they are sent: made anew when their generation moved."""
 
 from threading import Lock
 from typing import NamedTuple
@@ -6,13 +6,19 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select
 from sqlmodel import col
 
+from sync_server.feed.members import MemberFiles
+from sync_server.feed.spent import spent_vouchers
+from sync_server.feed.watch import FeedWatch
 from sync_server.office import Office
 from sync_server.registry.generations import Part, part_version
 from sync_server.registry.offers import current_offers
 from sync_server.registry.products import all_products
 from sync_server.registry.tills import OFFICE_ISSUER
 from sync_server.tables import TillEpoch
-from wire.feed import OfferList, ProductList, VoucherKey, encode_feed
+from wire.feed import FeedPart, OfferList, ProductList, VoucherKey, encode_feed
+
+KEPT_MAX = 64
+"""Contents kept; tills ask for spent vouchers since a few different versions."""
 
 
 class FeedContent(NamedTuple):
@@ -23,10 +29,12 @@ class FeedContent(NamedTuple):
 
 
 class FeedParts:
-    """Keeps the last content of each part, so that only a change costs anything."""
+    """What one process keeps of the feed, so that only a change costs anything."""
 
     def __init__(self) -> None:
-        self._kept: dict[Part, FeedContent] = {}
+        self.members = MemberFiles()
+        self.watch = FeedWatch()
+        self._kept: dict[tuple[Part, str], FeedContent] = {}
         self._lock = Lock()
 
     def products(self, office: Office) -> FeedContent:
@@ -47,15 +55,30 @@ class FeedParts:
                 OfferList(version, current_offers(connection), _voucher_keys(connection, office)),
             )
 
-    def _kept_or(self, part: Part, version: str) -> FeedContent | None:
+    def vouchers(self, office: Office, since: str) -> FeedContent:
+        """Spent vouchers as `wire.feed.SpentVouchers`, what came `since` that version alone if that
+        is much less."""
+        with office.database.read() as connection:
+            version = part_version(connection, Part.VOUCHERS)
+            return self._kept_or(Part.VOUCHERS, version, since) or self._keep(
+                Part.VOUCHERS,
+                version,
+                spent_vouchers(connection, version, since, office.now_ms()),
+                since,
+            )
+
+    def _kept_or(self, part: Part, version: str, since: str = "") -> FeedContent | None:
         with self._lock:
-            kept = self._kept.get(part)
+            kept = self._kept.get((part, since))
         return kept if kept is not None and kept.version == version else None
 
-    def _keep(self, part: Part, version: str, content: ProductList | OfferList) -> FeedContent:
+    def _keep(self, part: Part, version: str, content: FeedPart, since: str = "") -> FeedContent:
         fresh = FeedContent(version, encode_feed(content))
         with self._lock:
-            self._kept[part] = fresh
+            self._kept.pop((part, since), None)
+            self._kept[part, since] = fresh
+            while len(self._kept) > KEPT_MAX:
+                del self._kept[next(iter(self._kept))]
         return fresh
 
 

@@ -1,32 +1,89 @@
-"""`GET /v1/feed/…`: what flows back to the tills."""
+"""`GET /v1/feed…`: what flows back to the tills."""
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Response, get
+from litestar.concurrency import sync_to_thread
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import QueryParameter
 from litestar.response import Stream
 
 from sync_server.answers import AnyRequest, office_of, refusals
 from sync_server.auth.tills import signing_till
 from sync_server.errors import Refused
+from sync_server.feed.acknowledged import note_held
+from sync_server.feed.base import READ_BYTES, BaseFile
 from sync_server.feed.conditional import NotModified, OutOfRange, Slice, Whole, choose
-from sync_server.feed.members import READ_BYTES, current_index
 from sync_server.feed.parts import FeedContent, FeedParts
-from wire.feed import FEED_CONTENT_TYPE
+from sync_server.feed.versions import feed_versions
+from sync_server.feed.watch import differs
+from wire.feed import (
+    FEED_CONTENT_TYPE,
+    FEED_WAIT_S_MAX,
+    KNOWN_CHARS_MAX,
+    FeedError,
+    FeedVersions,
+    read_known,
+)
 
 INDEX_CONTENT_TYPE = "application/octet-stream"
+VERSION_CHARS_MAX = 64
 _NOT_MODIFIED = {304: ResponseSpec(None, description="The till has this version.")}
 _PARTIAL = {206: ResponseSpec(bytes, description="The range asked for.", generate_examples=False)}
+_NO_DELTA = {204: ResponseSpec(None, description="Nothing changed since the base.")}
 _ABOUT = "For enrolled tills, signed. Ask with `If-None-Match`."
+
+Version = Annotated[str, QueryParameter(max_length=VERSION_CHARS_MAX)]
+
+
+@get(
+    "/v1/feed",
+    operation_id="getFeedVersions",
+    summary="The version of each part",
+    description="For enrolled tills, signed. `known` is what the till has in force, as "
+    "`part:version,…` with an empty version for none; it is kept, and shown to head office. The "
+    "answer comes when a part named there differs, at the latest after `wait` seconds.",
+    tags=["tills"],
+    security=[{"till": []}],
+    responses=refusals(400, 401),
+)
+async def get_feed(
+    request: AnyRequest,
+    known: Annotated[str, QueryParameter(max_length=KNOWN_CHARS_MAX)] = "",
+    wait: Annotated[int, QueryParameter(ge=0, le=FEED_WAIT_S_MAX)] = 0,
+) -> FeedVersions:
+    """The versions, at once or as soon as the till does not have one of them."""
+    office = office_of(request)
+    till_id = await sync_to_thread(signing_till, request, b"")
+    try:
+        has = read_known(known)
+    except FeedError as error:
+        raise Refused(
+            400, "known", f"`known` cannot be read: {error}.", "Send part:version,part:version."
+        ) from error
+
+    def ask() -> dict[str, str]:
+        note_held(office, till_id, has)
+        return feed_versions(office)
+
+    versions = await sync_to_thread(ask)
+    if wait and not differs(has, versions):
+        watch = _parts(request).watch
+        news = await watch.wait(till_id, has, wait, lambda: feed_versions(office))
+        versions = versions if news is None else dict(news)
+    return FeedVersions(versions, office.now_ms())
 
 
 @get(
     "/v1/feed/members",
     operation_id="getMemberIndex",
-    summary="The member index",
-    description=f"{_ABOUT} A file of `native.matcher`; a `Range` resumes a broken download.",
+    summary="The member index: the base",
+    description=f"{_ABOUT} A file of `native.matcher`, new when so much changed that deltas are no "
+    "longer worth it. Its ETag is the base's version, a full stop, and a digest of the content; "
+    "`Repr-Digest` is the content's SHA-256 (RFC 9530). A `Range` resumes a broken download.",
     tags=["tills"],
     security=[{"till": []}],
     media_type=INDEX_CONTENT_TYPE,
@@ -34,13 +91,16 @@ _ABOUT = "For enrolled tills, signed. Ask with `If-None-Match`."
     sync_to_thread=True,
 )
 def get_members(request: AnyRequest) -> Response[Any]:
-    """The index of the members as they are now."""
+    """The base that deltas begin at."""
     signing_till(request, b"")
-    index = current_index(office_of(request))
-    etag = f'"{index.version}"'
-    size = index.path.stat().st_size
-    chosen = _choose(request, etag, size)
-    headers = {"ETag": etag, "Accept-Ranges": "bytes"}
+    base = _parts(request).members.base(office_of(request))
+    size = base.path.stat().st_size
+    chosen = _choose(request, base.etag, size)
+    headers = {
+        "ETag": base.etag,
+        "Accept-Ranges": "bytes",
+        "Repr-Digest": _repr_digest(base),
+    }
     if isinstance(chosen, NotModified):
         return _not_modified(headers)
     if isinstance(chosen, OutOfRange):
@@ -55,11 +115,33 @@ def get_members(request: AnyRequest) -> Response[Any]:
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     headers["Content-Length"] = str(part.stop - part.start)
     return Stream(
-        _read(index.path, part),
+        _read(base.path, part),
         status_code=status,
         headers=headers,
         media_type=INDEX_CONTENT_TYPE,
     )
+
+
+@get(
+    "/v1/feed/members-delta",
+    operation_id="getMemberDelta",
+    summary="The member index: what changed since the base",
+    description=f"{_ABOUT} A delta of `native.matcher` over the base of version `base`: additions, "
+    "and tombstones for identifiers that were removed.",
+    tags=["tills"],
+    security=[{"till": []}],
+    media_type=INDEX_CONTENT_TYPE,
+    responses={**_NOT_MODIFIED, **_NO_DELTA, **refusals(400, 401, 409)},
+    sync_to_thread=True,
+)
+def get_members_delta(request: AnyRequest, base: Version) -> Response[Any]:
+    """The delta over the base that the till has."""
+    signing_till(request, b"")
+    delta = _parts(request).members.delta(office_of(request), base)
+    if not delta.version:
+        return Response(b"", status_code=204)
+    content = FeedContent(delta.version, delta.data)
+    return _answer(request, content, INDEX_CONTENT_TYPE)
 
 
 @get(
@@ -96,7 +178,32 @@ def get_offers(request: AnyRequest) -> Response[bytes]:
     return _answer(request, _parts(request).offers(office_of(request)))
 
 
-routes = [get_members, get_products, get_offers]
+@get(
+    "/v1/feed/vouchers",
+    operation_id="getSpentVouchers",
+    summary="Vouchers that are spent",
+    description=f"{_ABOUT} A `SpentVouchers` of wire/feed.py: MessagePack in zstd. With `since`, "
+    "the version of a list that the till has, it gets what came to that list, if that is less.",
+    tags=["tills"],
+    security=[{"till": []}],
+    media_type=FEED_CONTENT_TYPE,
+    responses={**_NOT_MODIFIED, **refusals(400, 401)},
+    sync_to_thread=True,
+)
+def get_vouchers(request: AnyRequest, since: Version = "") -> Response[bytes]:
+    """The vouchers that were redeemed or are void."""
+    signing_till(request, b"")
+    return _answer(request, _parts(request).vouchers(office_of(request), since))
+
+
+routes: list[Any] = [
+    get_feed,
+    get_members,
+    get_members_delta,
+    get_products,
+    get_offers,
+    get_vouchers,
+]
 
 
 def _parts(request: AnyRequest) -> FeedParts:
@@ -105,14 +212,16 @@ def _parts(request: AnyRequest) -> FeedParts:
     return parts
 
 
-def _answer(request: AnyRequest, content: FeedContent) -> Response[Any]:
+def _answer(
+    request: AnyRequest, content: FeedContent, media_type: str = FEED_CONTENT_TYPE
+) -> Response[Any]:
     headers = {"ETag": f'"{content.version}"'}
     chosen = choose(
         headers["ETag"], len(content.data), request.headers.get("if-none-match", ""), "", ""
     )
     if isinstance(chosen, NotModified):
         return _not_modified(headers)
-    return Response(content.data, headers=headers, media_type=FEED_CONTENT_TYPE)
+    return Response(content.data, headers=headers, media_type=media_type)
 
 
 def _choose(request: AnyRequest, etag: str, size: int) -> NotModified | Whole | Slice | OutOfRange:
@@ -129,6 +238,10 @@ def _choose(request: AnyRequest, etag: str, size: int) -> NotModified | Whole | 
 def _not_modified(headers: dict[str, str]) -> Response[Any]:
     # Empty bytes: None would be rendered for the media type of the handler, which cannot.
     return Response(b"", status_code=304, headers=headers)
+
+
+def _repr_digest(base: BaseFile) -> str:
+    return f"sha-256=:{base64.b64encode(bytes.fromhex(base.digest)).decode()}:"
 
 
 def _read(path: Path, part: Slice) -> Iterator[bytes]:

@@ -1,21 +1,22 @@
 """Members: a number, when they enrolled, and the identifiers they are found by."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from msgspec import Struct
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select
 from sqlmodel import col
 
 from native.matcher import MEMBER_MAX, Scheme
 from sync_server.database import upsert
+from sync_server.errors import RegistryError
 from sync_server.keys import OfficeKeys
 from sync_server.registry.generations import Part, hold, next_generation
 from sync_server.registry.import_files import BadRow, Fields
 from sync_server.registry.imports import Outcome
 from sync_server.registry.schemes import canonical
-from sync_server.tables import Identifier, Member
+from sync_server.tables import Identifier, Member, RemovedIdentifier
 from wire.events import MS_MAX
 from wire.identifiers import identifier_token
 
@@ -60,7 +61,8 @@ def store_members(
 ) -> Outcome:
     """Adds and changes members; a row whose identifier is another member's is refused whole.
 
-    An empty `enrolled_at` leaves the date that is known. Identifiers are only added.
+    An empty `enrolled_at` leaves the date that is known. Identifiers are only added; one that was
+    removed may come back, also to another member.
     """
     hold(connection, Part.MEMBERS, now_ms)
     tokens = {
@@ -108,7 +110,56 @@ def store_members(
         ]
         upsert(connection, Member, rows_of_members, update=("enrolled_at_ms", "generation"))
         upsert(connection, Identifier, [{**row, **as_of} for row in identifiers])
+        _forget_removal(connection, [row["token"] for row in identifiers])
     return Outcome(changed, tuple(refused))
+
+
+def remove_identifiers(
+    connection: Connection,
+    member: int,
+    now_ms: int,
+    only: Collection[bytes] | None = None,
+) -> int:
+    """Takes `member`'s identifiers away, all or `only` those tokens; returns how many.
+
+    Tills stop finding the member with their next look at the feed. The member's number and journey
+    stay: erasing those is the privacy part's, which begins with this. Raises `RegistryError`.
+    """
+    hold(connection, Part.MEMBERS, now_ms)
+    found = connection.execute(
+        select(col(Identifier.token), col(Identifier.domain), col(Identifier.sealed)).where(
+            col(Identifier.member) == member
+        )
+    ).all()
+    rows = [row for row in found if only is None or row.token in only]
+    if not rows or (only is not None and len(rows) < len(set(only))):
+        raise RegistryError(
+            "identifier_unknown",
+            f"Member {member} has no such identifier."
+            if only
+            else f"Member {member} has no identifiers here.",
+            "Check the number; GET /v1/members/MEMBER tells how many identifiers a member has.",
+        )
+    as_of = next_generation(connection, Part.MEMBERS, now_ms)
+    removed = [
+        {
+            "token": row.token,
+            "domain": row.domain,
+            "sealed": row.sealed,
+            "removed_at_ms": now_ms,
+            "generation": as_of,
+        }
+        for row in rows
+    ]
+    upsert(connection, RemovedIdentifier, removed, update=("sealed", "removed_at_ms", "generation"))
+    tokens = [row.token for row in rows]
+    for start in range(0, len(tokens), KEYS_A_SELECT):
+        connection.execute(
+            delete(Identifier).where(
+                col(Identifier.token).in_(tokens[start : start + KEYS_A_SELECT])
+            )
+        )
+    return len(rows)
 
 
 def member_facts(connection: Connection, member: int) -> MemberFacts | None:
@@ -124,6 +175,15 @@ def member_facts(connection: Connection, member: int) -> MemberFacts | None:
         .group_by(col(Identifier.domain))
     )
     return MemberFacts(member, found.enrolled_at_ms, dict(counts.all()))
+
+
+def _forget_removal(connection: Connection, tokens: Sequence[object]) -> None:
+    for start in range(0, len(tokens), KEYS_A_SELECT):
+        connection.execute(
+            delete(RemovedIdentifier).where(
+                col(RemovedIdentifier.token).in_(tokens[start : start + KEYS_A_SELECT])
+            )
+        )
 
 
 def _owners(connection: Connection, tokens: set[bytes]) -> dict[bytes, int]:

@@ -11,6 +11,7 @@ from sync_server.answers import AnyRequest, office_of, refusals
 from sync_server.auth.guards import any_user, attempts_of, head_office, require_attempt, source_of
 from sync_server.bodies import read_body
 from sync_server.errors import Refused
+from sync_server.feed.versions import feed_versions
 from sync_server.office import Office
 from sync_server.registry.enrolment import enrol, read_enrolment
 from sync_server.registry.members import MemberFacts, member_facts
@@ -81,8 +82,9 @@ def get_tills(
     limit: Annotated[int, QueryParameter(ge=1, le=TILLS_A_PAGE_MAX)] = TILLS_A_PAGE_MAX,
 ) -> list[TillRow]:
     """A page of tills."""
+    now = feed_versions(office_of(request))
     with office_of(request).database.read() as connection:
-        return list_tills(connection, after=after, tills_max=limit)
+        return list_tills(connection, after=after, tills_max=limit, feed_now=now)
 
 
 @get(
@@ -98,8 +100,9 @@ def get_tills(
 )
 def get_till(request: AnyRequest, till_id: FromPath[str]) -> TillRow:
     """The till of that name."""
+    now = feed_versions(office_of(request))
     with office_of(request).database.read() as connection:
-        found = list_tills(connection, only=till_id)
+        found = list_tills(connection, only=till_id, feed_now=now)
     if not found:
         raise Refused(404, "till_unknown", "There is no till of that name.", "See /v1/tills.")
     return found[0]

@@ -2,13 +2,16 @@
 
 import re
 import secrets
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Connection, func, insert, select, update
 from sqlmodel import col
 
 from sync_server.errors import RegistryError
+from sync_server.feed.acknowledged import HeldPart, held_parts
 from sync_server.registry.generations import Part, next_generation
 from sync_server.registry.stores import require_store
 from sync_server.tables import Alarm, EnrolmentCode, Quarantine, Till, TillEpoch, Watermark
@@ -37,6 +40,10 @@ class TillRow(Struct, frozen=True):
     set_aside: int
     """Events of it in quarantine."""
     alarms: int
+    feed: dict[str, HeldPart]
+    """What it has in force of the feed, by part, as it said last."""
+    feed_behind: list[str]
+    """The parts of which the office has another version."""
 
 
 def add_till(
@@ -113,8 +120,12 @@ def list_tills(
     only: str | None = None,
     after: str = "",
     tills_max: int | None = None,
+    feed_now: Mapping[str, str] | None = None,
 ) -> list[TillRow]:
-    """Tills by name: all, `only` one, or at most `tills_max` of those that come after `after`."""
+    """Tills by name: all, `only` one, or at most `tills_max` of those that come after `after`.
+
+    `feed_now` (`sync_server.feed.versions`) is what tills are held against.
+    """
     aside = (
         select(func.count()).where(col(Quarantine.till_id) == col(Till.till_id)).scalar_subquery()
     )
@@ -145,13 +156,20 @@ def list_tills(
         statement = statement.where(col(Till.till_id) > after)
     if tills_max is not None:
         statement = statement.limit(tills_max)
-    return [TillRow(*row) for row in connection.execute(statement)]
+    rows = connection.execute(statement).all()
+    held = held_parts(connection, [row[0] for row in rows])
+    return [_till_row(row, held.get(row[0], {}), feed_now or {}) for row in rows]
 
 
 def code_hash(code: str) -> bytes:
     """What is kept of an enrolment code. Case, blanks and hyphens do not matter."""
     plain = re.sub(r"[\s-]", "", code).upper()
     return sha256(b"klantreis-enrolment-1 " + plain.encode()).digest()
+
+
+def _till_row(row: Any, held: dict[str, HeldPart], now: Mapping[str, str]) -> TillRow:
+    behind = [part for part, at in held.items() if now.get(part, at.version) != at.version]
+    return TillRow(*row, feed=held, feed_behind=behind)
 
 
 def _new_code(connection: Connection, till_id: str, now_ms: int, expires_at_ms: int) -> str:

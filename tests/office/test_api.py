@@ -107,7 +107,26 @@ def test_real_answers_are_as_the_document_says(
     till.key, key = Ed25519PrivateKey.generate(), till.key
     checked(document, till.post(b""), events)
     till.key = key
-    for part in ("members", "products", "offers"):
+    base = till.request("GET", "/v1/feed/members").headers["ETag"].strip('"').partition(".")[0]
+    delta = f"/v1/feed/members-delta?base={base}"
+    checked(document, till.request("GET", delta), "/v1/feed/members-delta")
+    with desk.office.database.write() as connection:
+        member = MemberRow(8, 5, (("card", "2000000000022"),))
+        store_members(connection, [(1, member)], desk.office.keys, 1)
+    for path, target in (
+        ("/v1/feed", "/v1/feed"),
+        ("/v1/feed", "/v1/feed?known=members:1-2,offers:"),
+        ("/v1/feed", "/v1/feed?known=members"),
+        ("/v1/feed", "/v1/feed?wait=26"),
+        ("/v1/feed/members-delta", delta),
+        ("/v1/feed/members-delta", "/v1/feed/members-delta?base=1-2"),
+        ("/v1/feed/members-delta", "/v1/feed/members-delta"),
+        ("/v1/feed/vouchers", "/v1/feed/vouchers?since=1"),
+        ("/v1/feed/vouchers", f"/v1/feed/vouchers?since={'1' * 65}"),
+    ):
+        checked(document, till.request("GET", target), path)
+        checked(document, desk.http.get(target), path)
+    for part in ("members", "products", "offers", "vouchers"):
         path = f"/v1/feed/{part}"
         fetched = checked(document, till.request("GET", path), path)
         again = {"If-None-Match": fetched.headers["ETag"]}

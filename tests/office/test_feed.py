@@ -1,17 +1,20 @@
 """The feed over HTTP: what tills get, and that they get it once."""
 
+import base64
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from native.matcher import MemberIndex
+from sync_server.feed.base import current_base
 from sync_server.feed.conditional import NotModified, OutOfRange, Slice, Whole, choose
-from sync_server.feed.members import current_index
 from sync_server.registry.members import MemberRow, store_members
 from sync_server.registry.offers import add_offer, withdraw_offer
 from sync_server.registry.products import store_products
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 CARD = "2000000000015"
 CARD_2 = "2000000000022"
-PARTS = ("members", "products", "offers")
+PARTS = ("members", "products", "offers", "vouchers")
 
 
 @pytest.fixture
@@ -64,21 +67,46 @@ def test_an_office_without_members_has_an_index_too(till: "SimTill", tmp_path: P
     assert opened(till, answer.content, tmp_path).find("card", CARD) is None
 
 
-def test_the_index_is_new_when_members_changed_and_only_then(
+def fetch(till: "SimTill", tmp_path: Path) -> MemberIndex:
+    """The base and its delta, as a till has them after it fetched both."""
+    base = till.request("GET", "/v1/feed/members")
+    version = version_of(base)
+    delta = till.request("GET", f"/v1/feed/members-delta?base={version}")
+    (tmp_path / "base.index").write_bytes(base.content)
+    (tmp_path / "delta.index").write_bytes(delta.content)
+    return MemberIndex.open(
+        tmp_path / "base.index",
+        key=till.enrolment.identifier_key,
+        delta=tmp_path / "delta.index" if delta.status_code == 200 else None,
+    )
+
+
+def version_of(base: httpx.Response) -> str:
+    """The base's version, as its ETag has it before the full stop."""
+    return base.headers["ETag"].strip('"').partition(".")[0]
+
+
+def test_what_changed_since_the_base_comes_as_a_delta(
     desk: "Desk", till: "SimTill", add_members: Callable[..., None], tmp_path: Path
 ) -> None:
+    add_members(MemberRow(4, None, (("card", CARD),)))
     first = till.request("GET", "/v1/feed/members")
+    delta = f"/v1/feed/members-delta?base={version_of(first)}"
+    assert till.request("GET", delta).status_code == 204
+    add_members(MemberRow(5, None, (("card", CARD_2),)))
     same = till.request("GET", "/v1/feed/members")
     assert same.headers["ETag"] == first.headers["ETag"]
-    add_members(MemberRow(5, None, (("card", CARD),)))
-    changed = till.request(
-        "GET", "/v1/feed/members", headers={"If-None-Match": first.headers["ETag"]}
-    )
-    assert changed.status_code == 200
-    assert changed.headers["ETag"] != first.headers["ETag"]
-    assert opened(till, changed.content, tmp_path).find("card", CARD) == 5
-    files = list(desk.office.feed_dir.glob("members-*"))
-    assert all(path.stat().st_mode & 0o077 == 0 for path in files)
+    index = fetch(till, tmp_path)
+    assert (index.find("card", CARD), index.find("card", CARD_2)) == (4, 5)
+    files = list(desk.office.feed_dir.iterdir())
+    assert all(path.stat().st_mode & 0o077 == 0 for path in files if path.name.endswith(".index"))
+    assert not [path for path in files if path.name.endswith(".new")]
+
+
+def test_the_base_says_its_sha_256(till: "SimTill") -> None:
+    answer = till.request("GET", "/v1/feed/members")
+    digest = base64.b64encode(hashlib.sha256(answer.content).digest()).decode()
+    assert answer.headers["Repr-Digest"] == f"sha-256=:{digest}:"
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -225,11 +253,9 @@ def test_an_identifier_that_no_longer_fits_is_left_out(
     assert opened(till, answer.content, tmp_path).find("card", CARD) == 1
 
 
-def test_two_that_ask_at_once_build_one_index(
-    desk: "Desk", add_members: Callable[..., None]
-) -> None:
+def test_two_that_ask_build_one_base(desk: "Desk", add_members: Callable[..., None]) -> None:
     add_members(MemberRow(1, None, (("card", CARD),)))
-    first, second = current_index(desk.office), current_index(desk.office)
+    first, second = current_base(desk.office), current_base(desk.office)
     assert first == second
     assert len(list(desk.office.feed_dir.glob("members-*.index"))) == 1
 

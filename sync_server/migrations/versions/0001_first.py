@@ -321,11 +321,50 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["till_id"], ["till.till_id"], name=op.f("watermark_till_id_fk")),
         sa.PrimaryKeyConstraint("till_id", "epoch", name=op.f("watermark_pk")),
     )
+    op.create_table(
+        "removed_identifier",
+        sa.Column("token", sa.LargeBinary(), nullable=False),
+        sa.Column("domain", sa.String(length=16), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("removed_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("token", name=op.f("removed_identifier_pk")),
+    )
+    op.create_index(
+        op.f("removed_identifier_generation_ix"), "removed_identifier", ["generation"], unique=False
+    )
+    op.create_table(
+        "spent_voucher",
+        sa.Column("issuer", sa.String(length=32), nullable=False),
+        sa.Column("serial", sa.String(length=128), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("expires_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("issuer", "serial", name=op.f("spent_voucher_pk")),
+    )
+    op.create_index(
+        op.f("spent_voucher_expires_at_ms_ix"), "spent_voucher", ["expires_at_ms"], unique=False
+    )
+    op.create_index(
+        op.f("spent_voucher_generation_ix"), "spent_voucher", ["generation"], unique=False
+    )
+    op.create_table(
+        "till_feed",
+        sa.Column("till_id", sa.String(), nullable=False),
+        sa.Column("part", sa.String(length=32), nullable=False),
+        sa.Column("version", sa.String(length=64), nullable=False),
+        sa.Column("since_ms", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["till_id"], ["till.till_id"], name=op.f("till_feed_till_id_fk")),
+        sa.PrimaryKeyConstraint("till_id", "part", name=op.f("till_feed_pk")),
+    )
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     for table in [
+        "till_feed",
+        "spent_voucher",
+        "removed_identifier",
         "watermark",
         "till_epoch",
         "enrolment_code",
