@@ -6,7 +6,7 @@ from datetime import date, datetime
 from msgspec import Struct
 
 from sync_server.journeys.model import Model, Trade
-from sync_server.journeys.touchpoint import PURCHASE, Touchpoint, date_of
+from sync_server.journeys.touchpoint import Touchpoint, date_of
 from sync_server.journeys.trips import Journey, Outcome, Placed, Standing, Trip
 
 
@@ -98,7 +98,7 @@ def person_journey(
             caused_by=trip.caused_by,
             standing=trip.standing,
             days_since_purchase=trip.days_since_purchase,
-            amount_cents=_spent_cents(trip),
+            amount_cents=trip.spent_cents,
             touchpoints=tuple(told(placed) for placed in trip.touchpoints),
         )
 
@@ -113,12 +113,4 @@ def person_journey(
         purchases=sum(trip.standing is not None for trip in trips),
         turnover_cents=sum(trip.amount_cents for trip in trips),
         trips=trips,
-    )
-
-
-def _spent_cents(trip: Trip) -> int:
-    return sum(
-        placed.touchpoint.amount_cents or 0
-        for placed in trip.touchpoints
-        if placed.touchpoint.kind == PURCHASE
     )

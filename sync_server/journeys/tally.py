@@ -10,14 +10,18 @@ from typing import Any, TypeVar, cast
 
 from msgspec import Struct, field
 
-from sync_server.journeys.touchpoint import MINUTE_MS
-from sync_server.journeys.trips import Journey, Outcome, Standing, Trip
+from sync_server.journeys.touchpoint import FIRST_DAY, MINUTE_MS, PURCHASE, date_of
+from sync_server.journeys.trips import Journey, Outcome, Placed, Standing, Trip
 
 NO_PHASE = -1
 FIRST_SEEN = "first_seen"
 UNMAPPED = "unmapped"
 FLOW_STEPS_MAX = 8
 """Transitions further into a trip than this are counted at this step."""
+COHORT_DAY_MAX = 73_048
+"""2169-12-31."""
+RATING, NPS = "rating", "nps"
+RATINGS, NPS_ANSWERS = range(1, 6), range(11)
 
 Counts = dict[int, int]
 
@@ -73,6 +77,26 @@ class JourneyTally(Struct):
         default_factory=dict[tuple[int, str, str], int]
     )
     """(phase, kind, channel) → touchpoints in the window."""
+    transition_cents: dict[tuple[int, int | str, int | str], int] = field(
+        default_factory=dict[tuple[int, int | str, int | str], int]
+    )
+    """(step, from, to) → what the trips that went there spent in all."""
+    lost: dict[tuple[int, str | None], int] = field(
+        default_factory=dict[tuple[int, str | None], int]
+    )
+    """(last phase reached, store) → trips that ended there before buying."""
+    buying_trips: dict[str | None, int] = field(default_factory=dict[str | None, int])
+    """Store → trips with a purchase."""
+    buying_cents: dict[str | None, int] = field(default_factory=dict[str | None, int])
+    ratings: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
+    """(phase its trip had reached before, rating of 1 to 5) → ratings in the window."""
+    nps: Counts = field(default_factory=Counts)
+    """Answer of 0 to 10 → answers in the window."""
+    cohorts: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
+    """(month of the first recorded purchase, months since) → persons who bought in that month.
+
+    Months count from 1970-01. Everything before `now_day`, whatever the window.
+    """
 
 
 class SalesTally(Struct):
@@ -133,7 +157,38 @@ def tally_journeys(journeys: Iterable[Journey], window: Window) -> JourneyTally:
                 if window.has(touchpoint.day, touchpoint.store):
                     phase = NO_PHASE if placed.phase is None else placed.phase
                     _add(tally.touchpoints, (phase, touchpoint.kind, touchpoint.channel))
+                    _count_answer(tally, placed)
+        _count_months(tally, journey, window)
     return tally
+
+
+def month_of(day: int) -> int:
+    """Months from 1970-01 to that of a day number; the nearest of those up to 2169-12."""
+    date = date_of(min(max(day, 0), COHORT_DAY_MAX))
+    return (date.year - FIRST_DAY.year) * 12 + date.month - 1
+
+
+def _count_answer(tally: JourneyTally, placed: Placed) -> None:
+    kind, value = placed.touchpoint.kind, placed.touchpoint.value
+    if value is None:
+        return
+    if kind == RATING and value in RATINGS:
+        _add(tally.ratings, (NO_PHASE if placed.before is None else placed.before, value))
+    elif kind == NPS and value in NPS_ANSWERS:
+        _add(tally.nps, value)
+
+
+def _count_months(tally: JourneyTally, journey: Journey, window: Window) -> None:
+    purchases = [
+        placed.touchpoint
+        for trip in journey.trips
+        for placed in trip.touchpoints
+        if placed.touchpoint.kind == PURCHASE
+    ]
+    if purchases:
+        cohort = month_of(purchases[0].day)
+        for month in {month_of(p.day) for p in purchases if window.store in (None, p.store)}:
+            _add(tally.cohorts, (cohort, max(0, month - cohort)))
 
 
 def _count_person(tally: JourneyTally, journey: Journey, window: Window) -> None:
@@ -162,9 +217,13 @@ def _count_trip(tally: JourneyTally, trip: Trip) -> None:
             minutes = (step.ended_at_ms - step.began_at_ms) // MINUTE_MS
             _add(tally.phase_minutes, (step.phase, minutes))
     if trip.outcome is Outcome.DROPPED_OFF:
-        _add(tally.dropped_off, trip.steps[-1].phase if trip.steps else NO_PHASE)
+        last = trip.steps[-1].phase if trip.steps else NO_PHASE
+        _add(tally.dropped_off, last)
+        _add(tally.lost, (last, trip.store))
     if trip.bought_at_ms is not None:
         tally.bought += 1
+        _add(tally.buying_trips, trip.store)
+        _add(tally.buying_cents, trip.store, trip.spent_cents)
         _add(tally.minutes_to_buy, (is_loop, (trip.bought_at_ms - trip.opened_at_ms) // MINUTE_MS))
         if trip.days_since_purchase is not None:
             _add(tally.days_between, (is_loop, trip.days_since_purchase))
@@ -177,11 +236,13 @@ def _count_transitions(tally: JourneyTally, trip: Trip) -> None:
         before = UNMAPPED if trip.came_from is None else trip.came_from
     ways = [before, *(step.phase for step in trip.steps), str(trip.outcome)]
     for step, (here, there) in enumerate(pairwise(ways)):
-        _add(tally.transitions, (min(step, FLOW_STEPS_MAX), here, there))
+        way = (min(step, FLOW_STEPS_MAX), here, there)
+        _add(tally.transitions, way)
+        _add(tally.transition_cents, way, trip.spent_cents)
 
 
 Key = TypeVar("Key")
 
 
-def _add(counts: dict[Key, int], key: Key) -> None:
-    counts[key] = counts.get(key, 0) + 1
+def _add(counts: dict[Key, int], key: Key, count: int = 1) -> None:
+    counts[key] = counts.get(key, 0) + count

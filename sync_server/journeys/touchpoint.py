@@ -1,8 +1,9 @@
 """A touchpoint as the fold sees it, and the order in which things happened."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from operator import attrgetter
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -55,13 +56,53 @@ class Touchpoint(Struct, frozen=True, gc=False):
 moment = attrgetter("occurred_at_ms", "till", "epoch", "seq")
 """The event a touchpoint comes from, as the time-ordered key of a journey."""
 
-order = attrgetter("person", "occurred_at_ms", "till", "epoch", "seq", "id")
-"""The key that sorts touchpoints by person, and then as they happened, not as they arrived."""
+_within_person = attrgetter("person", *("occurred_at_ms", "till", "epoch", "seq"))
+
+
+def order(touchpoint: Touchpoint) -> tuple[object, ...]:
+    """The key that sorts touchpoints by person, and then as they happened, not as they arrived.
+
+    Within one event its purchases come first: the others go where they go.
+    """
+    return *_within_person(touchpoint), touchpoint.kind != PURCHASE, touchpoint.id
 
 
 def in_order(touchpoints: Iterable[Touchpoint]) -> list[Touchpoint]:
     """The touchpoints by person and time."""
     return sorted(touchpoints, key=order)
+
+
+class Link(NamedTuple):
+    """How many rows before a touchpoint two purchases of its person are; 0: none that is known."""
+
+    belongs: int
+    """The purchase it refers to. A purchase belongs to none but itself."""
+    caused: int
+    """The purchase that led to it."""
+
+
+def links(touchpoints: Sequence[Touchpoint]) -> list[Link]:
+    """The links of one person's touchpoints, which are in order.
+
+    A receipt code is the first purchase's that has it. A purchase that has not happened yet is
+    not known.
+    """
+    row_of: dict[str, int] = {}
+    for row, touchpoint in enumerate(touchpoints):
+        if touchpoint.kind == PURCHASE and touchpoint.reference is not None:
+            row_of.setdefault(touchpoint.reference, row)
+
+    def back(row: int, receipt: str | None) -> int:
+        purchase = row if receipt is None else row_of.get(receipt, row)
+        return max(0, row - purchase)
+
+    return [
+        Link(
+            0 if touchpoint.kind == PURCHASE else back(row, touchpoint.reference),
+            back(row, touchpoint.cause),
+        )
+        for row, touchpoint in enumerate(touchpoints)
+    ]
 
 
 def date_of(day: int) -> date:

@@ -14,7 +14,7 @@ from operator import attrgetter
 from msgspec import Struct, field
 
 from sync_server.journeys.model import History, Placement, Role
-from sync_server.journeys.touchpoint import MINUTE_MS, PURCHASE, Touchpoint, moment
+from sync_server.journeys.touchpoint import MINUTE_MS, PURCHASE, Touchpoint, links, moment
 
 ENROLMENT = "enrolment"
 
@@ -47,6 +47,8 @@ class Placed(Struct, frozen=True, gc=False):
 
     touchpoint: Touchpoint
     phase: int | None
+    before: int | None
+    """The phase its trip had reached before it; None for none."""
 
 
 class Step(Struct):
@@ -82,6 +84,8 @@ class Trip(Struct, kw_only=True):
     last_bought_at_ms: int = 0
     days_since_purchase: int | None = None
     """Days from the purchase before to the trip's own."""
+    spent_cents: int = 0
+    """The amounts of its purchases."""
     outcome: Outcome = Outcome.UNDER_WAY
     touchpoints: list[Placed] = field(default_factory=list[Placed])
     steps: list[Step] = field(default_factory=list[Step])
@@ -112,10 +116,12 @@ def journeys(
     """The journey of every person out of touchpoints that are `in_order`.
 
     `now_day` is the day as of which trips are open, dropped off or lapsed; touchpoints of that
-    day and later should not be among them.
+    day and later are not looked at, and a person without others has no journey.
     """
     for _, of_person in groupby(touchpoints, attrgetter("person")):
-        yield fold(list(of_person), placement, now_day, recording)
+        journey = fold(list(of_person), placement, now_day, recording)
+        if journey.trips:
+            yield journey
 
 
 def fold(
@@ -123,16 +129,26 @@ def fold(
 ) -> Journey:
     """The journey of one person out of their touchpoints, which are in order and not empty."""
     person = touchpoints[0].person
-    state = _Fold(placement, recording.began_day, recording.enrolled_days.get(person))
-    for _, together in groupby(touchpoints, moment):
-        state.take(list(together))
+    state = _Fold(touchpoints, placement, recording.began_day, recording.enrolled_days.get(person))
+    for _, event in groupby(range(len(touchpoints)), lambda row: moment(touchpoints[row])):
+        together = [row for row in event if touchpoints[row].day < now_day]
+        if together:
+            state.take(together)
     return state.journey(person, now_day)
 
 
 class _Fold:
     """What has to be remembered of a person while going through their touchpoints."""
 
-    def __init__(self, placement: Placement, began_day: int, enrolled_day: int | None) -> None:
+    def __init__(
+        self,
+        touchpoints: Sequence[Touchpoint],
+        placement: Placement,
+        began_day: int,
+        enrolled_day: int | None,
+    ) -> None:
+        self._touchpoints = touchpoints
+        self._links = links(touchpoints)
         self._placement = placement
         self._settings = placement.settings
         self._began_day = began_day
@@ -143,28 +159,27 @@ class _Fold:
         self._bought_day: int | None = None
         self._last_store: str | None = None
         self._intervals: list[int] = []
-        self._trip_of: dict[str, Trip] = {}
-        self._phase_of: dict[str, int | None] = {}
+        self._trip_of: dict[int, Trip] = {}
+        """The trips of the purchases passed, by row."""
+        self._phase_of: dict[int, int | None] = {}
 
-    def take(self, together: Sequence[Touchpoint]) -> None:
-        """The touchpoints of one event: with a purchase among them, they go where it goes."""
-        self._close_in_time(together[0].day)
+    def take(self, together: Sequence[int]) -> None:
+        """The rows of one event: with a purchase among them, they go where it goes."""
+        self._close_in_time(self._touchpoints[together[0]].day)
         bought: Trip | None = None
-        for touchpoint in together:
-            if touchpoint.kind == PURCHASE:
-                bought = self._buy(touchpoint, together)
-        for touchpoint in together:
-            if touchpoint.kind != PURCHASE:
-                self._place(touchpoint, bought)
+        for row in together:
+            if self._touchpoints[row].kind == PURCHASE:
+                bought = self._buy(row, together)
+            else:
+                self._place(row, bought)
 
     def journey(self, person: int, now_day: int) -> Journey:
         """The journey as of `now_day`."""
         self._close_in_time(now_day)
         lapse_day = None if self._bought_day is None else self._bought_day + self._patience() + 1
         lapsed = lapse_day is not None and now_day >= lapse_day
-        last = self._trips[-1]
-        if last.bought_at_ms is not None:
-            last.outcome = Outcome.LAPSED if lapsed else Outcome.NOT_BACK_YET
+        if self._trips and self._trips[-1].bought_at_ms is not None:
+            self._trips[-1].outcome = Outcome.LAPSED if lapsed else Outcome.NOT_BACK_YET
         return Journey(person, self._trips, lapse_day, lapsed, self._last_store)
 
     def _close_in_time(self, day: int) -> None:
@@ -178,24 +193,25 @@ class _Fold:
             trip.outcome = Outcome.DROPPED_OFF
             self._open = None
 
-    def _buy(self, purchase: Touchpoint, together: Sequence[Touchpoint]) -> Trip:
+    def _buy(self, row: int, together: Sequence[int]) -> Trip:
+        purchase = self._touchpoints[row]
         trip = self._open
         if trip is None or (trip.bought_at_ms is not None and not self._goes_on(trip, purchase)):
             trip = self._begin(purchase)
-        for touchpoint in together:
-            self._note_cause(trip, touchpoint)
+        for other in together:
+            self._note_cause(trip, other)
         if trip.bought_at_ms is None:
             self._count(trip, purchase)
         trip.last_bought_at_ms = purchase.occurred_at_ms
         trip.bought_day = purchase.day
         trip.bought_store = purchase.store
+        trip.spent_cents += purchase.amount_cents or 0
         self._bought_day = purchase.day
         self._last_store = purchase.store
         history = History(self._purchases, trip.days_since_purchase, trip.caused_by is not None)
-        phase = self._phase(purchase, history)
-        if purchase.reference is not None:
-            self._trip_of[purchase.reference] = trip
-            self._phase_of[purchase.reference] = phase
+        phase = self._phase(row, history)
+        self._trip_of[row] = trip
+        self._phase_of[row] = phase
         self._add(trip, purchase, phase)
         return trip
 
@@ -234,35 +250,36 @@ class _Fold:
         twice_median = self._intervals[half] + self._intervals[-half - 1]
         return max(self._settings.lapse_days, self._settings.lapse_intervals * twice_median // 2)
 
-    def _place(self, touchpoint: Touchpoint, bought: Trip | None) -> None:
+    def _place(self, row: int, bought: Trip | None) -> None:
+        touchpoint = self._touchpoints[row]
         if touchpoint.kind == ENROLMENT and self._enrolled_day is None:
             self._enrolled_day = touchpoint.day
-        belongs_to = self._trip_of.get(touchpoint.reference or "")
-        trip = belongs_to or bought
+        trip = self._trip_of.get(row - self._links[row].belongs) or bought
         if trip is None:
             trip = self._open
-            if trip is None or self._turns_away(trip, touchpoint):
+            if trip is None or self._turns_away(trip, row):
                 trip = self._begin(touchpoint)
-        self._note_cause(trip, touchpoint)
-        self._add(trip, touchpoint, self._phase(touchpoint, self._history(trip, touchpoint)))
+        self._note_cause(trip, row)
+        self._add(trip, touchpoint, self._phase(row, self._history(trip, touchpoint)))
 
-    def _turns_away(self, trip: Trip, touchpoint: Touchpoint) -> bool:
+    def _turns_away(self, trip: Trip, row: int) -> bool:
         """Whether a touchpoint after the purchase looks or chooses again, for the next trip."""
         if trip.bought_at_ms is None:
             return False
-        phase = self._phase(touchpoint, self._history(trip, touchpoint))
+        phase = self._phase(row, self._history(trip, self._touchpoints[row]))
         return phase is not None and self._placement.roles[phase] in (Role.LOOKING, Role.CHOOSING)
 
     def _history(self, trip: Trip, touchpoint: Touchpoint) -> History:
         since = None if self._bought_day is None else max(0, touchpoint.day - self._bought_day)
         return History(self._purchases, since, trip.caused_by is not None)
 
-    def _phase(self, touchpoint: Touchpoint, history: History) -> int | None:
+    def _phase(self, row: int, history: History) -> int | None:
+        touchpoint = self._touchpoints[row]
         rule = self._placement.rule(touchpoint.kind, history, touchpoint.value)
         if rule is None:
             return None
         if rule.with_purchase:
-            return self._phase_of.get(touchpoint.reference or "", rule.phase)
+            return self._phase_of.get(row - self._links[row].belongs, rule.phase)
         return rule.phase
 
     def _begin(self, touchpoint: Touchpoint) -> Trip:
@@ -283,17 +300,19 @@ class _Fold:
         self._open = trip
         return trip
 
-    def _note_cause(self, trip: Trip, touchpoint: Touchpoint) -> None:
-        cause = self._trip_of.get(touchpoint.cause or "")
+    def _note_cause(self, trip: Trip, row: int) -> None:
+        back = self._links[row].caused
+        cause = self._trip_of.get(row - back) if back else None
         if cause is not None and cause.number < trip.number:
             trip.caused_by = max(cause.number, trip.caused_by or 0)
 
     def _add(self, trip: Trip, touchpoint: Touchpoint, phase: int | None) -> None:
-        trip.touchpoints.append(Placed(touchpoint, phase))
+        before = trip.steps[-1].phase if trip.steps else None
+        trip.touchpoints.append(Placed(touchpoint, phase, before))
         trip.last_day = max(trip.last_day, touchpoint.day)
         if trip.store is None:
             trip.store = touchpoint.store
-        if phase is not None and (not trip.steps or trip.steps[-1].phase != phase):
+        if phase is not None and phase != before:
             _end_step(trip, touchpoint.occurred_at_ms)
             trip.steps.append(Step(phase, touchpoint.occurred_at_ms))
 

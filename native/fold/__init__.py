@@ -1,0 +1,33 @@
+"""The fold: touchpoints to trips by the rules of docs/journeys.md, counted where they are made.
+
+Columns in (any buffers: `array`, Arrow, NumPy), counts that add up out. The plain-Python reference
+is `sync_server.journeys.trips`; the tests hold this against it.
+"""
+
+from native.fold.errors import FoldRefused
+from native.fold.tables import NO_VALUE, RuleTable, Tables
+
+COMPILED = ("native.fold.tally",)
+
+try:
+    from native.fold.tally import Rows, Rules, Tally, person_trips
+except ModuleNotFoundError as error:
+    if error.name not in COMPILED:
+        raise
+    raise ImportError(
+        "the compiled fold is not here: klantreis was not installed, or without a C compiler."
+        " Install a C compiler (gcc or clang) and the Python headers, then install klantreis again"
+        " (pip install .).",
+        name=error.name,
+    ) from error
+
+__all__ = [
+    "NO_VALUE",
+    "FoldRefused",
+    "Rows",
+    "RuleTable",
+    "Rules",
+    "Tables",
+    "Tally",
+    "person_trips",
+]
