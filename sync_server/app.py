@@ -38,6 +38,8 @@ from sync_server.office import Office, open_office
 from sync_server.projector import Projector
 from sync_server.registry import routes as registry_routes
 from sync_server.settings import read_settings
+from sync_server.touchpoints import routes as touchpoint_routes
+from sync_server.touchpoints import serving as touchpoint_serving
 
 STOP_WAIT_S_MAX = 10
 GC_ALLOCATIONS_MIN = 50_000
@@ -49,6 +51,7 @@ REQUEST_BYTES_MAX = 64 * 1024
 def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
     """The application that serves `office`; with `is_projecting` a thread projects beside it."""
     projector = Projector(office) if is_projecting else None
+    touchpoints = touchpoint_serving.Serving(office, is_projecting=is_projecting)
     feed_parts = FeedParts()
 
     @asynccontextmanager
@@ -74,6 +77,7 @@ def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
             *health.routes,
             *auth_routes.routes,
             *dashboard_routes.routes,
+            *touchpoint_routes.routes,
         ],
         state=State(
             {
@@ -82,9 +86,10 @@ def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
                 "batch_places": asyncio.Semaphore(BATCHES_AT_ONCE_MAX),
                 "feed_parts": feed_parts,
                 "projector": projector,
+                touchpoint_serving.STATE: touchpoints,
             }
         ),
-        lifespan=[beside],
+        lifespan=[beside, touchpoints.beside],
         exception_handlers={
             Refused: on_refused,
             OfficeError: on_office_error,

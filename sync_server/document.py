@@ -16,6 +16,9 @@ from sync_server.auth.guards import COOKIE
 from sync_server.feed.routes import INDEX_CONTENT_TYPE
 from sync_server.ingest.routes import EVENTS_PATH
 from sync_server.registry.routes import ENROL_PATH
+from sync_server.touchpoints.decoding import CLOUD_EVENT, CLOUD_EVENTS, JSON_LINES, CloudEvent
+from sync_server.touchpoints.incoming import MetricIn, TouchpointIn
+from sync_server.touchpoints.routes import TOUCHPOINTS_PATH
 from wire.batches import BATCH_CONTENT_TYPE, Ack, Refusal
 from wire.enrolment import Enrolment, EnrolmentRequest
 from wire.feed import FEED_CONTENT_TYPE
@@ -29,6 +32,9 @@ _WIRE: tuple[type[msgspec.Struct], ...] = (
     EnrolmentRequest,
     ReadableBatch,
     ReadableEvent,
+    TouchpointIn,
+    MetricIn,
+    CloudEvent,
 )
 """Described by msgspec: Litestar takes the bounds of bytes for those of their base64."""
 _BYTES = {"type": "string", "format": "binary"}
@@ -79,6 +85,19 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     document["paths"][ENROL_PATH]["post"]["requestBody"] = {
         "required": True,
         "content": {"application/json": {"schema": refs[_WIRE.index(EnrolmentRequest)]}},
+    }
+    touchpoint = {"anyOf": [refs[_WIRE.index(TouchpointIn)], refs[_WIRE.index(MetricIn)]]}
+    cloud_event = refs[_WIRE.index(CloudEvent)]
+    document["paths"][TOUCHPOINTS_PATH]["post"]["requestBody"] = {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"anyOf": [touchpoint, {"type": "array", "items": touchpoint}]}
+            },
+            **{content_type: {"schema": {"type": "string"}} for content_type in JSON_LINES},
+            CLOUD_EVENT: {"schema": cloud_event},
+            CLOUD_EVENTS: {"schema": {"type": "array", "items": cloud_event}},
+        },
     }
     for path, status, content_type in (
         ("members", "200", INDEX_CONTENT_TYPE),
