@@ -9,13 +9,13 @@ from sqlmodel import col
 from sync_server.bulk import insert_missing, insert_rows
 from sync_server.database import upsert
 from sync_server.projection import (
+    LINE_COLUMNS,
+    TENDER_COLUMNS,
     Known,
-    LineRow,
     Logged,
     Projected,
     Row,
     SaleRow,
-    TenderRow,
     TouchpointRow,
     VoucherKey,
     redemption_touchpoint_id,
@@ -72,8 +72,8 @@ def known(connection: Connection, events: Sequence[Logged]) -> Known:
 def write(connection: Connection, rows: Projected) -> None:
     """Writes what the events made."""
     insert_rows(connection, SaleTable, SaleRow._fields, rows.sales)
-    insert_rows(connection, SaleLine, LineRow._fields, rows.lines)
-    insert_rows(connection, Tender, TenderRow._fields, rows.tenders)
+    insert_rows(connection, SaleLine, LINE_COLUMNS, rows.lines)
+    insert_rows(connection, Tender, TENDER_COLUMNS, rows.tenders)
     insert_rows(connection, Touchpoint, TouchpointRow._fields, rows.touchpoints)
     for table, new in ((Redemption, rows.redemptions), (VoucherRefusal, rows.refusals)):
         if new:
