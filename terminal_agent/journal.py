@@ -146,9 +146,9 @@ class Journal(Book):
             row = connection.execute(
                 sql.JOB_IN, {"of_state": state.value, "jobs_max": 1}
             ).fetchone()
-        if row is None:
-            return None
-        return Job(row[0], row[1], state, row[2], tuple(json.loads(row[3])))
+            if row is None:
+                return None
+            return Job(row[0], row[1], state, row[2], tuple(json.loads(row[3])))
 
     def jobs_in(self, *states: JobState) -> int:
         """How many receipts are in one of these states. Asks no disk."""

@@ -17,7 +17,7 @@ import structlog
 
 from terminal_agent import journal_tables as sql
 from terminal_agent.errors import JournalError
-from terminal_agent.journal_file import Database, JournalDamaged, damaged
+from terminal_agent.journal_file import Database, JournalDamaged, damaged, opening
 from terminal_agent.journal_recovery import start_again
 from wire.chain import genesis, next_hash
 from wire.events import Body, Event, decode_event, encode_event
@@ -67,7 +67,7 @@ class Book:
             raise
 
     def _load(self, epoch: int, now_ms: int) -> None:
-        with self._database.transaction() as connection:
+        with opening(self.file), self._database.loading() as connection:
             found = connection.execute(sql.EPOCHS).fetchall()
             others = {row[1] for row in found} - {self.till_id}
             if others:

@@ -4,13 +4,15 @@ import os
 import sqlite3
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 from terminal_agent.errors import JournalError
 from terminal_agent.journal_tables import CREATE, SCHEMA_VERSION
 
+SCHEMA_VERSIONS_MAX = 1_000
+"""What says it is of a later schema than this was never written by any till."""
 BUSY_S_MAX = 5.0
 """How long a write waits for a reader of another process (a backup, a look with sqlite3)."""
 SYNCHRONOUS = "FULL"
@@ -38,24 +40,25 @@ class Database:
     def open(self) -> None:
         """Opens the file, made when it is not there; a log that a crash left goes home first."""
         make_private(self.file)
-        try:
+        with opening(self.file):
             self._write = connect(self.file)
-            version: int = self._write.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, SCHEMA_VERSION):
-                self._refuse(version)
-            self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            if version == 0:
-                create(self._write)
-            self._check()
-            self._read = connect(self.file)
-        except sqlite3.Error as error:
-            with suppress(AttributeError):
+            try:
+                self._prepare()
+                self._read = connect(self.file)
+            except BaseException:
                 self._write.close()
-            raise not_opened(self.file, error) from error
-        except BaseException:
-            with suppress(AttributeError):
-                self._write.close()
-            raise
+                raise
+
+    def _prepare(self) -> None:
+        version: int = self._write.execute("PRAGMA user_version").fetchone()[0]
+        if not 0 <= version <= SCHEMA_VERSIONS_MAX:
+            raise damaged(self.file, f"it says it is of schema {version}")
+        if version not in (0, SCHEMA_VERSION):
+            self._refuse(version)
+        self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if version == 0:
+            create(self._write)
+        self._check()
 
     def _refuse(self, version: int) -> NoReturn:
         raise JournalError(
@@ -75,25 +78,31 @@ class Database:
 
         What is not `synced` reaches the disk with the next one that is: for what may be lost.
         """
-        connection = self._write
         try:
-            if not synced and SYNCHRONOUS == "FULL":
-                connection.execute("PRAGMA synchronous=NORMAL")
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                    connection.execute("COMMIT")
-                except BaseException:
-                    # SQLite has rolled back by itself after some errors, a full disk among them.
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
-            finally:
-                if not synced:
-                    connection.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
+            with self.loading(synced=synced) as connection:
+                yield connection
         except sqlite3.Error as error:
             raise not_committed(self.file, error) from error
+
+    @contextmanager
+    def loading(self, *, synced: bool = True) -> Generator[sqlite3.Connection]:
+        """A transaction whose errors are the driver's own; for use within `opening`."""
+        connection = self._write
+        if not synced and SYNCHRONOUS == "FULL":
+            connection.execute("PRAGMA synchronous=NORMAL")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # SQLite has rolled back by itself after some errors, a full disk among them.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        finally:
+            if not synced:
+                connection.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
@@ -103,6 +112,8 @@ class Database:
                 yield self._read
             except sqlite3.Error as error:
                 raise not_read(self.file, error) from error
+            except NOT_WHAT_WAS_WRITTEN as error:
+                raise damaged(self.file, str(error)) from error
 
     def give_back(self, pages_max: int) -> None:
         """Gives free pages at the end of the file back to the disk; holds `write_lock`."""
@@ -167,11 +178,28 @@ def create(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
+@contextmanager
+def opening(file: Path) -> Generator[None]:
+    """While a file is opened, whatever is odd about it is damage: the till never wrote that."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if _code(error) in (*_DAMAGED, sqlite3.SQLITE_ERROR):
+            raise damaged(file, str(error)) from error
+        raise not_opened(file, error) from error
+    except NOT_WHAT_WAS_WRITTEN as error:
+        raise damaged(file, str(error)) from error
+
+
+NOT_WHAT_WAS_WRITTEN = (ValueError, TypeError, OverflowError)
+"""What a row raises whose values are not of the kind that was written."""
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PRIMARY_CODE = 0xFF  # extended result codes carry their primary code in the low byte
 
 
 def _code(error: sqlite3.Error) -> int:
+    if "Could not decode" in str(error):  # raised by the driver, without a code
+        return sqlite3.SQLITE_CORRUPT
     return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
 
 

@@ -17,14 +17,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from terminal_agent import journal_tables as sql
 from terminal_agent.errors import JournalError
-from terminal_agent.journal_file import connect, create, make_private, not_opened
-from wire.chain import genesis, next_hash
+from terminal_agent.journal_file import (
+    NOT_WHAT_WAS_WRITTEN,
+    connect,
+    create,
+    make_private,
+    not_opened,
+)
+from wire.chain import HASH_BYTES, genesis, next_hash
 from wire.events import Event, TillStarted, decode_event, encode_event
 
 BESIDE = ("", "-wal", "-shm")
@@ -32,9 +39,52 @@ BESIDE = ("", "-wal", "-shm")
 REASON_CHARS_MAX = 128
 EVENTS_AT_ONCE = 500
 
-EpochRow = tuple[int, str, int, int, int | None]
-EventRow = tuple[int, int, str, bytes, bytes]
-JobRow = tuple[int, int, str, bytes, str]
+_Number = Annotated[int, Meta(ge=1)]
+_Count = Annotated[int, Meta(ge=0)]
+_Hash = Annotated[bytes, Meta(min_length=HASH_BYTES, max_length=HASH_BYTES)]
+
+TO_PRINT = ("waiting", "sending", "maybe_printed")
+"""States of a receipt that is not on paper for sure."""
+
+
+class EpochRow(NamedTuple):
+    """A row of `epoch`."""
+
+    epoch: _Number
+    till_id: str
+    opened_at_ms: int
+    acknowledged_seq: _Count
+    acknowledged_at_ms: int | None
+
+
+class EventRow(NamedTuple):
+    """A row of `event`, without its epoch."""
+
+    seq: _Number
+    at_ms: int
+    kind: str
+    body: bytes
+    hash: _Hash
+
+
+class JobRow(NamedTuple):
+    """A row of `print_job`."""
+
+    epoch: _Number
+    seq: _Number
+    state: str
+    data: bytes
+    serials: str
+
+
+class RedeemedRow(NamedTuple):
+    """A row of `redeemed_voucher`."""
+
+    voucher_id: str
+    expires_at_ms: int
+
+
+_Row = TypeVar("_Row", EpochRow, EventRow, JobRow, RedeemedRow)
 
 
 @dataclass
@@ -45,14 +95,14 @@ class Salvaged:
     events: dict[int, list[EventRow]] = field(default_factory=dict[int, list[EventRow]])
     """By epoch: the last acknowledged event, then those the office has not, without gaps."""
     jobs: list[JobRow] = field(default_factory=list[JobRow])
-    redeemed: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    redeemed: list[RedeemedRow] = field(default_factory=list[RedeemedRow])
     unsent: int = 0
     lost: list[str] = field(default_factory=list[str])
     """What could not be saved, in words."""
 
     @property
     def newest_epoch(self) -> int:
-        return max((row[0] for row in self.epochs), default=0)
+        return max((row.epoch for row in self.epochs), default=0)
 
 
 def noted_epoch(file: Path) -> int:
@@ -155,38 +205,57 @@ def salvage(file: Path, till_id: str) -> Salvaged:
         saved.lost.append(f"the file cannot be opened: {error}")
         return saved
     with closing(connection):
-        saved.epochs = list(_readable(connection, sql.EPOCHS, {}, saved.lost))
-        if any(row[1] != till_id for row in saved.epochs):
+        epochs = _sound(_readable(connection, sql.EPOCHS, {}, saved.lost), EpochRow, saved)
+        # By key: a damaged index may give a row twice.
+        saved.epochs = list({row.epoch: row for row in epochs}.values())
+        if any(row.till_id != till_id for row in saved.epochs):
             return Salvaged(lost=["it is another till's"])
         for row in saved.epochs:
-            saved.events[row[0]] = _chained(connection, row, saved)
-        saved.jobs = [
-            row
-            for row in _readable(connection, sql.JOBS, {}, saved.lost)
-            if row[2] not in ("printed", "discarded")
-        ]
-        saved.redeemed = list(_readable(connection, sql.REDEEMED, {}, saved.lost))
+            saved.events[row.epoch] = _chained(connection, row, saved)
+        jobs = _sound(_readable(connection, sql.JOBS, {}, saved.lost), JobRow, saved)
+        to_print = [job for job in jobs if job.state in TO_PRINT and _is_list(job.serials)]
+        saved.jobs = list({(job.epoch, job.seq): job for job in to_print}.values())
+        taken = _readable(connection, sql.REDEEMED, {}, saved.lost)
+        redeemed = _sound(taken, RedeemedRow, saved)
+        saved.redeemed = list({row.voucher_id: row for row in redeemed}.values())
     return saved
 
 
+def _sound(rows: Iterator[tuple[Any, ...]], kind: type[_Row], saved: Salvaged) -> list[_Row]:
+    sound: list[_Row] = []
+    for row in rows:
+        try:
+            sound.append(msgspec.convert(row, kind))
+        except msgspec.ValidationError as error:
+            saved.lost.append(f"a row that is no {kind.__name__}: {error}")
+    return sound
+
+
+def _is_list(serials: str) -> bool:
+    try:
+        msgspec.json.decode(serials, type=list[str])
+    except (msgspec.MsgspecError, ValueError):
+        return False
+    return True
+
+
 def _chained(connection: sqlite3.Connection, row: EpochRow, saved: Salvaged) -> list[EventRow]:
-    epoch, till_id, _, acknowledged, _ = row
     events: list[EventRow] = []
-    running = genesis(till_id, epoch)
-    expected = max(acknowledged, 1)
-    for event in _events(connection, epoch, expected, saved.lost):
-        seq, _, _, body, after = event
-        is_anchor = seq == acknowledged
-        if seq != expected or not (is_anchor or next_hash(running, body) == after):
-            saved.lost.append(f"epoch {epoch} from event {seq} on does not fit the chain")
+    running = genesis(row.till_id, row.epoch)
+    expected = max(row.acknowledged_seq, 1)
+    for event in _sound(_events(connection, row.epoch, expected, saved.lost), EventRow, saved):
+        is_anchor = event.seq == row.acknowledged_seq
+        fits = is_anchor or next_hash(running, event.body) == event.hash
+        if event.seq != expected or not fits:
+            saved.lost.append(f"epoch {row.epoch} from event {expected} on: it breaks the chain")
             break
-        if not is_anchor and not _is_event(body, seq):
-            saved.lost.append(f"epoch {epoch} from event {seq} on is not understood")
+        if not is_anchor and not _is_event(event.body, event.seq):
+            saved.lost.append(f"epoch {row.epoch} from event {expected} on: not understood")
             break
-        running = after
+        running = event.hash
         events.append(event)
         expected += 1
-    saved.unsent += sum(event[0] > acknowledged for event in events)
+    saved.unsent += sum(event.seq > row.acknowledged_seq for event in events)
     return events
 
 
@@ -199,14 +268,17 @@ def _is_event(body: bytes, seq: int) -> bool:
 
 def _events(
     connection: sqlite3.Connection, epoch: int, first: int, lost: list[str]
-) -> Iterator[EventRow]:
+) -> Iterator[tuple[Any, ...]]:
     while True:
         values = {"of_epoch": epoch, "of_seq": first, "events_max": EVENTS_AT_ONCE}
         seen = 0
+        row: tuple[Any, ...]
         for row in _readable(connection, sql.EVENTS_FROM, values, lost):
             seen += 1
-            first = row[0] + 1
             yield row
+            if not isinstance(row[0], int):
+                return
+            first = row[0] + 1
         if seen < EVENTS_AT_ONCE:
             return
 
@@ -217,7 +289,7 @@ def _readable(
     # Row by row: a malformed page ends it, and what came before is kept.
     try:
         yield from connection.execute(statement, values)
-    except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
+    except (sqlite3.Error, *NOT_WHAT_WAS_WRITTEN) as error:
         lost.append(f"{error} (while reading: {statement.split(' FROM ')[-1].split()[0]})")
 
 
