@@ -20,6 +20,7 @@ import structlog
 from terminal_agent import journal_tables as sql
 from terminal_agent.journal_book import Book, Place, Span
 from terminal_agent.journal_file import JournalDamaged, damaged
+from terminal_agent.journal_parting import move_events
 from terminal_agent.journal_recovery import (
     finish_moving,
     is_lost,
@@ -294,6 +295,29 @@ class Journal(Book):
             values = {"of_epoch": epoch, "upto": upto, "told_at_ms": told_at_ms}
             connection.execute(sql.ACKNOWLEDGE, values)
         span.acknowledged, span.acknowledged_at_ms = upto, told_at_ms
+
+    def part(self, epoch: int, from_seq: int) -> int | None:
+        """From event `from_seq` of `epoch` on the office has another past: ours is moved.
+
+        Those events get numbers in a new epoch, which goes on from here; the epoch. None, and
+        nothing changes, when none of them waits to be sent. Receipts keep the codes they have:
+        event n of the old epoch is event n - `from_seq` + 2 of the new one.
+        """
+        with self._database.write_lock:
+            span = self._spans.get(epoch)
+            if span is None or not span.acknowledged < from_seq <= span.newest:
+                return None
+            opened = max(self.epoch, noted_epoch(self.file)) + 1
+            with self._journalled() as connection:
+                # Up to there the office compared, and has the same.
+                values = {"of_epoch": epoch, "upto": from_seq - 1}
+                connection.execute(
+                    sql.ACKNOWLEDGE, {**values, "told_at_ms": span.acknowledged_at_ms}
+                )
+                move_events(connection, Place(self.till_id, epoch, from_seq), opened)
+            self._load(opened, self._last_ms)
+            note_epoch(self.file, opened)
+        return opened
 
     def trim(self, now_ms: int, days: int) -> int:
         """Removes some of what the office has and nobody needs here any more; how many events.

@@ -151,6 +151,7 @@ LAST_SALE: Final = _text(
     .limit(1)
 )
 TRIM_EVENTS: Final = _text(delete(_EVENT).where(_v.epoch == _epoch_is, _v.seq <= _seq_is))
+REMOVE_FROM: Final = _text(delete(_EVENT).where(_v.epoch == _epoch_is, _v.seq >= _seq_is))
 TRIM_JOBS: Final = _text(
     delete(_JOB).where(
         _j.epoch == _epoch_is,

@@ -36,6 +36,12 @@ class GapRefused(OfficeRefused):
     expected_seq: int = 1
 
 
+class ChainRefused(OfficeRefused):
+    """The office has another past than this till, from event `from_seq` on or from before."""
+
+    from_seq: int = 1
+
+
 class FeedPart(NamedTuple):
     version: str
     data: bytes
@@ -165,6 +171,10 @@ class Office:
             gap = GapRefused(refusal.code, refusal.message, refusal.fix)
             gap.expected_seq = refusal.expected_seq
             return gap
+        if refusal.code == "chain" and refusal.expected_seq is not None:
+            chain = ChainRefused(refusal.code, refusal.message, refusal.fix)
+            chain.from_seq = refusal.expected_seq
+            return chain
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return OfficeUnreachable(refusal.code, refusal.message, refusal.fix)
         return OfficeRefused(refusal.code, refusal.message, refusal.fix)

@@ -16,7 +16,7 @@ import structlog
 
 from terminal_agent.errors import JournalError, OfficeRefused, OfficeUnreachable, TillError
 from terminal_agent.journal import Journal, Unsent
-from terminal_agent.office import GapRefused, Jitter, Office, retry_wait_s
+from terminal_agent.office import ChainRefused, GapRefused, Jitter, Office, retry_wait_s
 from wire.batches import Batch
 
 BATCH_EVENTS = 500
@@ -130,6 +130,8 @@ class Uploader:
             if self._journal.rewind(unsent.epoch, gap.expected_seq - 1):
                 return self._failed(Link.REFUSED, gap, retry_wait_s(self._failures, self._jitter))
             return self._pass_over(unsent.epoch, _forgotten(unsent.epoch, gap.expected_seq))
+        except ChainRefused as chain:
+            return self._part(unsent.epoch, chain)
         except OfficeRefused as refusal:
             if refusal.code in WRONG_CONTENT:
                 return self._halve(unsent, refusal)
@@ -162,6 +164,15 @@ class Uploader:
             "writes.",
         )
         return self._pass_over(unsent.epoch, alone)
+
+    def _part(self, epoch: int, chain: ChainRefused) -> float:
+        # Somebody with this till's key sells under the same numbers: a copy of this disk, or this
+        # machine before its disk was put back. What is ours goes on under numbers of its own.
+        opened = self._journal.part(epoch, chain.from_seq)
+        if opened is None:
+            return self._pass_over(epoch, chain)
+        log.error("chain", epoch=epoch, from_seq=chain.from_seq, opened=opened)
+        return self._failed(Link.REFUSED, chain, 0.0)
 
     def _pass_over(self, epoch: int, refusal: OfficeRefused) -> float:
         self._refused[epoch] = refusal

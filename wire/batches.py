@@ -61,7 +61,10 @@ class Refusal(Struct, frozen=True):
     fix: str
     office_time_ms: Ms
     expected_seq: Seq | None = None
-    """With `code` "gap": the sequence number the office wants next."""
+    """With `code` "gap": the sequence number the office wants next.
+
+    With "chain": the first one that is another at the office than at the till, or comes after it.
+    """
 
 
 class BatchError(ValueError):

@@ -108,9 +108,9 @@ def set_aside_seqs(connection: Connection, batch: Batch) -> tuple[int, ...]:
     return tuple(found.scalars())
 
 
-def raise_alarm(connection: Connection, batch: Batch, seq: int, now_ms: int) -> None:
-    """Notes that the till's past is not the office's; once a till and epoch, then counted."""
-    key = {"till_id": batch.till_id, "epoch": batch.epoch, "code": "chain"}
+def raise_alarm(connection: Connection, batch: Batch, code: str, seq: int, now_ms: int) -> None:
+    """Notes what head office has to look at (see `Alarm`); once a till and epoch, then counted."""
+    key = {"till_id": batch.till_id, "epoch": batch.epoch, "code": code}
     fresh = {**key, "seq": seq, "first_at_ms": now_ms, "last_at_ms": now_ms, "times": 0}
     upsert(connection, Alarm, [fresh])
     connection.execute(
@@ -118,7 +118,7 @@ def raise_alarm(connection: Connection, batch: Batch, seq: int, now_ms: int) -> 
         .where(
             col(Alarm.till_id) == batch.till_id,
             col(Alarm.epoch) == batch.epoch,
-            col(Alarm.code) == "chain",
+            col(Alarm.code) == code,
         )
         .values(times=col(Alarm.times) + 1, last_at_ms=now_ms)
     )

@@ -1,11 +1,13 @@
 """Takes one batch: what it does to the database, in one transaction, and the answer."""
 
 import structlog
+from sqlalchemy import Connection
 
 from sync_server.errors import Refused
 from sync_server.ingest import log as event_log
-from sync_server.ingest.acceptance import Broken, Gap, accept, overlap
+from sync_server.ingest.acceptance import Broken, Gap, Head, accept, overlap
 from sync_server.ingest.decoding import glance
+from sync_server.ingest.epochs import open_epoch
 from sync_server.ingest.log import Entry
 from sync_server.office import Office
 from wire.batches import Ack, Batch
@@ -23,14 +25,14 @@ def take(office: Office, batch: Batch) -> Ack:
     with office.database.write() as connection:
         head = event_log.lock_head(connection, batch.till_id, batch.epoch)
         if head is None:
-            raise _unknown_epoch(batch)
+            head = _opened(connection, batch, now_ms)
         seqs = overlap(head, batch)
         known = event_log.known_hashes(connection, batch.till_id, batch.epoch, seqs)
         accepted = accept(head, batch, known)
         if isinstance(accepted, Gap):
             raise _gap(batch, accepted)
         if isinstance(accepted, Broken):
-            event_log.raise_alarm(connection, batch, accepted.seq, now_ms)
+            event_log.raise_alarm(connection, batch, "chain", accepted.seq, now_ms)
         else:
             new = zip(
                 range(batch.first_seq + accepted.new_from, batch.first_seq + len(batch.events)),
@@ -55,11 +57,23 @@ def take(office: Office, batch: Batch) -> Ack:
     return Ack(batch.till_id, batch.epoch, watermark, office.now_ms(), aside)
 
 
+def _opened(connection: Connection, batch: Batch, now_ms: int) -> Head:
+    """The head of an epoch that the till opened by itself, which head office gets to know."""
+    if batch.first_seq != 1:
+        raise _gap(batch, Gap(1))
+    if not open_epoch(connection, batch.till_id, batch.epoch, now_ms):
+        raise _unknown_epoch(batch)
+    event_log.raise_alarm(connection, batch, "epoch", 1, now_ms)
+    head = event_log.lock_head(connection, batch.till_id, batch.epoch)
+    assert head is not None
+    return head
+
+
 def _unknown_epoch(batch: Batch) -> Refused:
     return Refused(
         409,
         "epoch",
-        f"The office never gave till {batch.till_id} epoch {batch.epoch}.",
+        f"Epoch {batch.epoch} cannot be one of till {batch.till_id}.",
         f"Enrol the till again: klantreis-office till add {batch.till_id}",
     )
 
@@ -81,6 +95,7 @@ def _broken(batch: Batch, broken: Broken) -> Refused:
         "chain",
         f"At event {broken.seq} of epoch {batch.epoch} the office has another past than the till: "
         "its disk was copied or put back.",
-        f"Look at both machines, then enrol the right one: klantreis-office till add "
-        f"{batch.till_id}",
+        "The till goes on in a new epoch by itself. Look whether two machines have its key: then "
+        f"klantreis-office till revoke {batch.till_id}, and enrol each as a till of its own.",
+        expected_seq=max(broken.seq, 1),
     )

@@ -187,11 +187,6 @@ def test_an_event_in_another_place_than_it_says_is_set_aside(
     assert "place 2" in desk.rows(Quarantine)[0]["reason"]
 
 
-def test_an_epoch_that_was_never_given_is_refused(till: "SimTill", sale: "MakeSale") -> None:
-    till.add(sale())
-    assert refusal_of(till.send(till.batch(epoch=2))).code == "epoch"
-
-
 def test_a_till_that_enrols_again_begins_a_new_epoch_and_may_finish_the_old(
     desk: "Desk", till: "SimTill", sale: "MakeSale"
 ) -> None:
