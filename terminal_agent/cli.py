@@ -1,11 +1,7 @@
 """`klantreis-till`: what a technician types."""
 
-import fcntl
-import os
 import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +9,8 @@ import httpx
 import typer
 
 from terminal_agent.agent import Agent
-from terminal_agent.config import Config, load_config
+from terminal_agent.commands import journal
+from terminal_agent.config import load_config
 from terminal_agent.errors import TillError
 from terminal_agent.identity import (
     ENROL_S_MAX,
@@ -22,6 +19,7 @@ from terminal_agent.identity import (
     pending_key,
     save_identity,
 )
+from terminal_agent.lock import alone
 from terminal_agent.logs import set_up_logs
 from terminal_agent.office import open_client
 from terminal_agent.ports import is_there
@@ -33,6 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(journal.commands, name="journal")
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", help="The till's configuration (TOML).")
@@ -100,32 +99,6 @@ def list_profiles() -> None:
         typer.echo(title)
         for name in names:
             typer.echo(f"  {name}")
-
-
-@contextmanager
-def alone(config: Config) -> Generator[None]:
-    """One agent a data directory."""
-    try:
-        config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(config.data / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-    except OSError as error:
-        raise TillError(
-            "data_not_writable",
-            f"The till's data directory {config.data} cannot be written: {error.strerror}.",
-            "Check that the disk is mounted and writable, and that this user may write there.",
-        ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise TillError(
-                "till_runs_already",
-                f"Another klantreis-till uses {config.data}.",
-                "Stop it first. A second till on this machine has a data directory of its own.",
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def main() -> None:

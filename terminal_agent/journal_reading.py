@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from terminal_agent import journal_tables as sql
 from terminal_agent.errors import JournalError
-from terminal_agent.journal_file import BUSY_S_MAX, not_read
+from terminal_agent.journal_file import BUSY_S_MAX, NOT_WHAT_WAS_WRITTEN, damaged, not_read
 from terminal_agent.journal_recovery import BESIDE, beside, kept_files
 from wire.chain import genesis, next_hash
 from wire.events import Event, decode_event
@@ -87,6 +87,8 @@ def looking(file: Path) -> Generator[sqlite3.Connection]:
             yield connection
     except sqlite3.Error as error:
         raise not_read(file, error) from error
+    except NOT_WHAT_WAS_WRITTEN as error:
+        raise damaged(file, str(error)) from error
 
 
 def status(file: Path) -> JournalStatus:
@@ -156,7 +158,7 @@ def _problems(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"event {seq} is of epoch {epoch}, which was never opened"
         for epoch, seq in connection.execute(sql.STRAY_JOBS):
             yield f"the receipt of event {seq} of epoch {epoch} belongs to no sale"
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+    except (sqlite3.Error, *NOT_WHAT_WAS_WRITTEN) as error:
         yield f"SQLite: {error}"
 
 

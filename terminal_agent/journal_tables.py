@@ -188,13 +188,14 @@ STRAY_EVENTS: Final = _text(
     .group_by(_v.epoch)
 )
 _oldest = select(func.min(_v.seq)).where(_v.epoch == _j.epoch).scalar_subquery()
+_newest = select(func.max(_v.seq)).where(_v.epoch == _j.epoch).scalar_subquery()
 STRAY_JOBS: Final = _text(
     select(_j.epoch, _j.seq).where(
-        _j.seq >= _oldest,
+        _j.seq.between(_oldest, _newest),
         ~exists().where(_v.epoch == _j.epoch, _v.seq == _j.seq, _v.kind == "sale"),
     )
 )
-"""Receipts whose sale is not there, although it was not trimmed."""
+"""Receipts whose sale is not there, although it was neither trimmed nor moved."""
 
 
 def values_of(table: str, row: Sequence[object]) -> dict[str, object]:
