@@ -1,11 +1,13 @@
-"""The feed: what the office lets this till know, fetched in whole parts and swapped in.
+"""The feed: what the office lets this till know, fetched in parts and swapped in.
 
-Each part is kept as a file with its version, so a till that starts off-line knows what it knew. A
-part that cannot be used is not kept: the one before stays in force.
+One request waits at the office until a part changes, and tells it what this till has in force. Each
+part is kept as a file with its version, so a till that starts off-line knows what it knew. A part
+that cannot be used is not kept: the one before stays in force, and the other parts are taken.
 """
 
-import os
 import threading
+import time
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,19 +15,46 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from native.matcher import IndexRefused, MemberIndex
+from native.matcher import IndexRefused
 from terminal_agent.errors import OfficeRefused, OfficeUnreachable
 from terminal_agent.identify import gtin13
 from terminal_agent.identity import Identity, verify
 from terminal_agent.known import Known
+from terminal_agent.member_files import MemberFiles, keep
 from terminal_agent.members import MemberLookup
 from terminal_agent.office import FeedPart, Jitter, Office, retry_wait_s
-from wire.feed import FeedError, OfferList, Product, ProductList, decode_feed
+from wire.feed import (
+    FEED_WAIT_S_MAX,
+    FeedError,
+    OfferList,
+    PartName,
+    Product,
+    ProductList,
+    SpentVouchers,
+    decode_feed,
+    is_version,
+)
+from wire.vouchers import VoucherRefusal
 
 POLL_S = 10.0
-PARTS = ("products", "offers", "members")
+"""Between two questions that the office answers at once and that bring nothing."""
+SPREAD_S_MAX = 0.3
+"""Tills that learn of a change together do not fetch it together."""
+BYTES_A_SECOND_MAX = 512 * 1024
+"""What a till takes of the line on average when much changes: it rests after a large part."""
+SPENT_DELTA = "vouchers-delta"
+PARTS = (
+    PartName.OFFERS,
+    PartName.VOUCHERS,
+    PartName.MEMBERS,
+    PartName.MEMBERS_DELTA,
+    PartName.PRODUCTS,
+)
 
 log = structlog.get_logger("feed")
+
+_FAILURES = (OfficeRefused, OfficeUnreachable, FeedError, IndexRefused, OSError)
+_Spent = Mapping[str, VoucherRefusal]
 
 
 class _Versions(msgspec.Struct):
@@ -47,7 +76,12 @@ class Feed:
         self.known = Known(token=self.identity.token, verify=verify)
         self._stopped = threading.Event()
         self._versions: dict[str, str] = {}
+        self._spent_since = ""
+        self._spent: _Spent = {}
+        self._fetched_bytes = 0
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        key = self.identity.key.identifier_key
+        self._members = MemberFiles(self.directory, key, self._members_damaged)
 
     def load(self) -> None:
         """Takes up what was kept. What cannot be used is fetched again."""
@@ -55,82 +89,214 @@ class Feed:
             kept = msgspec.json.decode(self._file("versions").read_bytes(), type=_Versions)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
-        for part in PARTS:
-            if part in kept.versions:
+        loads = {
+            PartName.PRODUCTS: lambda: self._take_products(self._read(PartName.PRODUCTS)),
+            PartName.OFFERS: lambda: self._take_offers(self._read(PartName.OFFERS)),
+            PartName.VOUCHERS: self._load_vouchers,
+            PartName.MEMBERS: lambda: self._load_members(kept.versions),
+        }
+        for part, load in loads.items():
+            version = kept.versions.get(part, "")
+            if version and is_version(version):
                 try:
-                    self._take_up(part, self._file(part))
-                    self._versions[part] = kept.versions[part]
+                    load()
+                    self._versions[part] = version
                 except (OSError, FeedError, IndexRefused) as error:
                     log.warning("feed part not usable", part=part, reason=str(error))
         self.changed(self.known)
 
     def stop(self) -> None:
         self._stopped.set()
+        self.office.abort()
 
     def run(self) -> None:
         """Asks until stopped. No failure ends it."""
         failures = 0
         while not self._stopped.is_set():
+            asked_at = time.monotonic()
+            self._fetched_bytes = 0
             try:
-                self.step()
+                is_fresh = self._step(FEED_WAIT_S_MAX)
                 failures = 0
-                wait_s = POLL_S * (0.5 + self.jitter())
-            except (OfficeRefused, OfficeUnreachable, FeedError, IndexRefused, OSError) as error:
+            except _FAILURES as error:
                 failures += 1
-                wait_s = retry_wait_s(failures, self.jitter)
-                if failures == 1:
+                if failures == 1 and not self._stopped.is_set():
                     log.warning("feed", reason=str(error))
+                self._stopped.wait(retry_wait_s(failures, self.jitter))
+                continue
+            if is_fresh:
+                wait_s = self._fetched_bytes / BYTES_A_SECOND_MAX
+            elif time.monotonic() - asked_at < FEED_WAIT_S_MAX / 2:
+                wait_s = POLL_S * (0.5 + self.jitter())
+            else:
+                wait_s = SPREAD_S_MAX * self.jitter()
             self._stopped.wait(wait_s)
 
     def step(self) -> bool:
-        """Asks for every part once; says whether any was new."""
-        fresh = False
-        for part in PARTS:
-            answer = self.office.feed(part, self._versions.get(part))
-            if answer is not None:
-                self._keep(part, answer)
-                # In force at once: the next part may not come, and this one is not sent again.
-                self.changed(self.known)
-                fresh = True
-        return fresh
+        """Asks once, without waiting; says whether any part was new."""
+        return self._step(0)
 
-    def _keep(self, part: str, answer: FeedPart) -> None:
-        temporary = self._file(f"{part}.new")
-        descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(answer.data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        # Usable first, then in force: a part that is none leaves the old one where it is. The new
-        # file takes the name over; a mapping of the old one stays whole until it is let go.
-        self._take_up(part, temporary)
-        temporary.replace(self._file(part))
-        self._versions[part] = answer.version
-        versions = self._file("versions.new")
-        versions.write_bytes(msgspec.json.encode(_Versions(self._versions)))
-        versions.replace(self._file("versions"))
+    def _step(self, wait_s: int) -> bool:
+        known = {str(part): self._versions.get(part, "") for part in PARTS}
+        versions = self.office.versions(known, wait_s)
+        if wait_s and any(versions.get(part, has) != has for part, has in known.items()):
+            self._stopped.wait(SPREAD_S_MAX * self.jitter())
+        is_fresh = False
+        failure: Exception | None = None
+        for part, take in (
+            (PartName.OFFERS, self._fetch_offers),
+            (PartName.VOUCHERS, self._fetch_vouchers),
+            (PartName.MEMBERS, self._fetch_base),
+            (PartName.MEMBERS_DELTA, self._fetch_delta),
+            (PartName.PRODUCTS, self._fetch_products),
+        ):
+            if self._stopped.is_set():
+                break
+            # Read anew: a base that was fetched came with its delta.
+            if versions.get(part, "") == self._versions.get(part, "") or part not in versions:
+                continue
+            try:
+                if take(versions[part]):
+                    is_fresh = True
+                    # In force at once: the next part may not come.
+                    self.changed(self.known)
+            except OfficeUnreachable:
+                raise
+            except _FAILURES as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return is_fresh
 
-    def _take_up(self, part: str, file: Path) -> None:
-        if part == "products":
-            products = decode_feed(file.read_bytes(), ProductList).products
-            self.known = replace(self.known, products=_by_code(products))
-        elif part == "offers":
-            offers = decode_feed(file.read_bytes(), OfferList)
-            keys: dict[str, tuple[bytes, ...]] = {}
-            for key in offers.voucher_keys:
-                keys[key.issuer] = (*keys.get(key.issuer, ()), key.public_key)
-            self.known = replace(self.known, offers=offers.offers, voucher_keys=keys)
+    def _fetch_products(self, version: str) -> bool:
+        return self._fetch_whole(PartName.PRODUCTS, self._take_products)
+
+    def _fetch_offers(self, version: str) -> bool:
+        return self._fetch_whole(PartName.OFFERS, self._take_offers)
+
+    def _fetch_whole(self, part: PartName, take: Callable[[bytes], None]) -> bool:
+        answer = self._fetch(part, self._versions.get(part))
+        if answer is None:
+            return False
+        # Usable first, then kept: a part that is none leaves the old one where it is.
+        take(answer.data)
+        self._keep(part, answer.data)
+        self._now_at({part: answer.version})
+        return True
+
+    def _fetch_vouchers(self, version: str) -> bool:
+        has = self._versions.get(PartName.VOUCHERS)
+        answer = self._fetch(f"vouchers?since={self._spent_since}", has)
+        if answer is None:
+            return False
+        spent = decode_feed(answer.data, SpentVouchers)
+        self._take_vouchers(spent)
+        if spent.since:
+            self._keep(SPENT_DELTA, answer.data)
         else:
-            index = MemberIndex.open(file, key=self.identity.key.identifier_key)
-            lookup = MemberLookup(index, self._members_damaged)
-            self.known = replace(
-                self.known, find_member=lookup.find_member, near_members=lookup.near_members
-            )
+            self._file(SPENT_DELTA).unlink(missing_ok=True)
+            self._keep(PartName.VOUCHERS, answer.data)
+        self._now_at({PartName.VOUCHERS: answer.version})
+        return True
+
+    def _fetch_base(self, version: str) -> bool:
+        download = self._members.download
+        if not (download.is_whole and download.version == version):
+            began = download.size
+            self.office.download(PartName.MEMBERS, download)
+            self._fetched_bytes += max(0, download.size - began)
+        # With the delta of that very base: nobody who was removed is found in between.
+        base = download.version
+        delta = self._fetch(f"members-delta?base={base}", None) or FeedPart("", b"")
+        self._take_members(self._members.take_base(delta.data))
+        self._now_at({PartName.MEMBERS: base, PartName.MEMBERS_DELTA: delta.version})
+        return True
+
+    def _fetch_delta(self, version: str) -> bool:
+        base = self._versions.get(PartName.MEMBERS, "")
+        if not base:
+            return False
+        try:
+            has = self._versions.get(PartName.MEMBERS_DELTA)
+            delta = self._fetch(f"members-delta?base={base}", has)
+            if delta is None:
+                return False
+            lookup = self._members.take_delta(delta.data)
+        except (OfficeRefused, IndexRefused) as error:
+            if isinstance(error, IndexRefused) or error.code == "base":
+                log.warning("the member index is fetched anew", reason=error.message)
+                self._forget_members()
+            raise
+        self._take_members(lookup)
+        self._now_at({PartName.MEMBERS_DELTA: delta.version})
+        return True
+
+    def _fetch(self, target: str, has: str | None) -> FeedPart | None:
+        answer = self.office.feed(target, has)
+        self._fetched_bytes += 0 if answer is None else len(answer.data)
+        return answer
+
+    def _load_vouchers(self) -> None:
+        self._take_vouchers(decode_feed(self._read(PartName.VOUCHERS), SpentVouchers))
+        if self._file(SPENT_DELTA).exists():
+            self._take_vouchers(decode_feed(self._read(SPENT_DELTA), SpentVouchers))
+
+    def _load_members(self, versions: Mapping[str, str]) -> None:
+        delta = versions.get(PartName.MEMBERS_DELTA, "")
+        if delta and is_version(delta):
+            try:
+                self._take_members(self._members.load(with_delta=True))
+                self._versions[PartName.MEMBERS_DELTA] = delta
+                return
+            except (OSError, IndexRefused) as error:
+                log.warning("feed part not usable", part="members-delta", reason=str(error))
+        self._take_members(self._members.load(with_delta=False))
+
+    def _take_products(self, data: bytes) -> None:
+        products = decode_feed(data, ProductList).products
+        self.known = replace(self.known, products=_by_code(products))
+
+    def _take_offers(self, data: bytes) -> None:
+        offers = decode_feed(data, OfferList)
+        keys: dict[str, tuple[bytes, ...]] = {}
+        for key in offers.voucher_keys:
+            keys[key.issuer] = (*keys.get(key.issuer, ()), key.public_key)
+        self.known = replace(self.known, offers=offers.offers, voucher_keys=keys)
+
+    def _take_vouchers(self, spent: SpentVouchers) -> None:
+        if not spent.since:
+            self._spent_since, self._spent = spent.version, _by_voucher(spent)
+            self.known = replace(self.known, spent=self._spent)
+        elif spent.since == self._spent_since:
+            self.known = replace(self.known, spent=ChainMap(_by_voucher(spent), dict(self._spent)))
+        else:
+            raise FeedError("what came to the spent vouchers belongs to another list")
+
+    def _take_members(self, lookup: MemberLookup) -> None:
+        self.known = replace(
+            self.known, find_member=lookup.find_member, near_members=lookup.near_members
+        )
 
     def _members_damaged(self, error: IndexRefused) -> None:
-        # A page has rotted on this disk. The sale goes on; the file is fetched anew.
+        # A page has rotted on this disk. The sale goes on; the files are fetched anew.
         log.error("member index", reason=error.message)
-        self._versions.pop("members", None)
+        self._forget_members()
+
+    def _forget_members(self) -> None:
+        self._versions.pop(PartName.MEMBERS, None)
+        self._versions.pop(PartName.MEMBERS_DELTA, None)
+
+    def _now_at(self, versions: Mapping[str, str]) -> None:
+        self._versions.update(versions)
+        self._keep("versions", msgspec.json.encode(_Versions(self._versions)))
+
+    def _keep(self, name: str, data: bytes) -> None:
+        temporary = self._file(f"{name}.new")
+        keep(temporary, data)
+        temporary.replace(self._file(name))
+
+    def _read(self, name: str) -> bytes:
+        return self._file(name).read_bytes()
 
     def _file(self, name: str) -> Path:
         return self.directory / name
@@ -138,3 +304,15 @@ class Feed:
 
 def _by_code(products: tuple[Product, ...]) -> Mapping[str, Product]:
     return {gtin13(product.code) or product.code: product for product in products}
+
+
+def _by_voucher(spent: SpentVouchers) -> dict[str, VoucherRefusal]:
+    return {
+        f"{issued.issuer}/{serial}": refusal
+        for refusal, lists in (
+            (VoucherRefusal.ALREADY_REDEEMED, spent.redeemed),
+            (VoucherRefusal.VOID, spent.void),
+        )
+        for issued in lists
+        for serial in issued.serials
+    }

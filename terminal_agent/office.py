@@ -4,21 +4,24 @@ Every failure is sorted by what comes next: refused (the office answered and sai
 (no answer, or an answer that is not the office's). Nothing else comes out of here.
 """
 
+import hashlib
+import socket
 import ssl
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import msgspec
 
 from terminal_agent.clock import Clock, SystemClock
 from terminal_agent.config import Config
+from terminal_agent.download import Download, sha256_of, version_of
 from terminal_agent.errors import OfficeRefused, OfficeUnreachable
 from terminal_agent.identity import Identity
 from wire.batches import BATCH_CONTENT_TYPE, Ack, Batch, Refusal, encode_batch
-from wire.feed import FEED_BYTES_MAX
+from wire.feed import FEED_BYTES_MAX, FeedError, FeedVersions, write_known
 from wire.requests import SignedBy, signing_text, write_header
 
 CONNECT_S_MAX = 5.0
@@ -43,6 +46,8 @@ class ChainRefused(OfficeRefused):
 
 
 class FeedPart(NamedTuple):
+    """A part as it came; version and data are empty when the office has none."""
+
     version: str
     data: bytes
 
@@ -72,6 +77,15 @@ class Office:
         self._clock = clock or SystemClock()
         self.offset_ms: int | None = None
         """Office's clock minus this machine's, as last measured; None before the first answer."""
+        self._socket: socket.socket | None = None
+        self._is_aborted = False
+
+    def abort(self) -> None:
+        """Ends the request under way, and every later one, as unreachable. From any thread."""
+        self._is_aborted = True
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def send(self, batch: Batch) -> Ack:
         """The office's acknowledgement of `batch`. Raises `OfficeRefused`, `OfficeUnreachable`."""
@@ -87,15 +101,44 @@ class Office:
             raise self._rubbish(200)
         return ack
 
+    def versions(self, known: Mapping[str, str], wait_s: int) -> Mapping[str, str]:
+        """The version of each part, told when one that is `known` differs, or after `wait_s`."""
+        target = f"/v1/feed?wait={wait_s}&known={write_known(known)}"
+        _, _, content = self._request("GET", target, b"", {})
+        answer = _decoded(content, FeedVersions)
+        if answer is None:
+            raise self._rubbish(200)
+        self._measure(answer.office_time_ms)
+        return answer.versions
+
     def feed(self, part: str, version: str | None) -> FeedPart | None:
-        """A part of the feed, None when `version` is still the office's."""
-        headers = {"If-None-Match": version} if version and version.isascii() else {}
+        """A part of the feed (with its query), None when `version` is still the office's.
+
+        Raises `FeedError` too, when the content is not what the office says of it.
+        """
+        headers = {"If-None-Match": f'"{version}"'} if version else {}
         status, answered, content = self._request(
             "GET", f"/v1/feed/{part}", b"", headers, FEED_BYTES_MAX, FEED_S_MAX
         )
         if status == HTTPStatus.NOT_MODIFIED:
             return None
-        return FeedPart(answered.get("ETag", ""), content)
+        if status == HTTPStatus.NO_CONTENT:
+            return FeedPart("", b"")
+        digest = sha256_of(answered)
+        if digest is not None and digest != hashlib.sha256(content).digest():
+            raise FeedError(f"{part}: what came is not what the office has")
+        return FeedPart(version_of(answered.get("ETag", "")), content)
+
+    def download(self, part: str, into: Download) -> None:
+        """Fetches what `into` lacks of a part. What came before a failure is kept."""
+        try:
+            self._request(
+                "GET", f"/v1/feed/{part}", b"", into.headers(), whole_s_max=FEED_S_MAX, into=into
+            )
+        except OfficeRefused as error:
+            if error.code == "range":
+                into.discard()
+            raise
 
     def _request(
         self,
@@ -105,11 +148,12 @@ class Office:
         headers: Mapping[str, str],
         bytes_max: int = ANSWER_BYTES_MAX,
         whole_s_max: float = ANSWER_S_MAX,
+        into: Download | None = None,
     ) -> tuple[int, Mapping[str, str], bytes]:
         before = self.offset_ms
         for attempt in (1, 2):
             status, answered, content = self._once(
-                method, target, body, headers, bytes_max, whole_s_max
+                method, target, body, headers, bytes_max, whole_s_max, into
             )
             if status < 300 or status == HTTPStatus.NOT_MODIFIED:
                 return status, answered, content
@@ -128,6 +172,7 @@ class Office:
         headers: Mapping[str, str],
         bytes_max: int,
         whole_s_max: float,
+        into: Download | None,
     ) -> tuple[int, Mapping[str, str], bytes]:
         began = self._clock.now()
         at_ms = began.wall_ms + (self.offset_ms or 0)
@@ -138,10 +183,17 @@ class Office:
         ends_at = began.mono_s + whole_s_max
         with self._mapped():
             request = self._client.build_request(
-                method, self.url + target, content=body, headers=signed
+                method,
+                self.url + target,
+                content=body,
+                headers=signed,
+                extensions={"trace": self._watch_connection},
             )
             answer = self._client.send(request, stream=True)
             try:
+                if into is not None and answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
+                    self._pour(answer, into, ends_at)
+                    return answer.status_code, answer.headers, b""
                 content = bytearray()
                 for chunk in answer.iter_bytes():
                     content += chunk
@@ -150,6 +202,24 @@ class Office:
                 return answer.status_code, answer.headers, bytes(content)
             finally:
                 answer.close()
+
+    def _pour(self, answer: httpx.Response, into: Download, ends_at: float) -> None:
+        into.begin(answer.status_code, answer.headers)
+        try:
+            for chunk in answer.iter_raw():
+                into.write(chunk)
+                if self._clock.now().mono_s > ends_at:
+                    # What came is kept; the next request goes on from there.
+                    raise httpx.ReadTimeout("it took too long")
+        finally:
+            into.end()
+
+    def _watch_connection(self, event: str, info: Mapping[str, Any]) -> None:
+        # httpcore's trace: the way to the socket, which `abort` wakes a waiting read by.
+        if self._is_aborted:
+            raise httpx.ConnectError("the till is stopping")
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._socket = info["return_value"].get_extra_info("socket")
 
     @contextmanager
     def _mapped(self) -> Generator[None]:
@@ -190,7 +260,7 @@ class Office:
         )
 
 
-_Answer = TypeVar("_Answer", Ack, Refusal)
+_Answer = TypeVar("_Answer", Ack, Refusal, FeedVersions)
 
 
 def _decoded(content: bytes, kind: type[_Answer]) -> _Answer | None:

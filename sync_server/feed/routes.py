@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from sync_server.answers import AnyRequest, office_of, refusals
 from sync_server.auth.tills import signing_till
 from sync_server.errors import Refused
 from sync_server.feed.acknowledged import note_held
-from sync_server.feed.base import READ_BYTES, BaseFile
+from sync_server.feed.base import READ_BYTES
 from sync_server.feed.conditional import NotModified, OutOfRange, Slice, Whole, choose
 from sync_server.feed.parts import FeedContent, FeedParts
 from sync_server.feed.versions import feed_versions
@@ -99,7 +100,7 @@ def get_members(request: AnyRequest) -> Response[Any]:
     headers = {
         "ETag": base.etag,
         "Accept-Ranges": "bytes",
-        "Repr-Digest": _repr_digest(base),
+        "Repr-Digest": repr_digest(bytes.fromhex(base.digest)),
     }
     if isinstance(chosen, NotModified):
         return _not_modified(headers)
@@ -215,7 +216,10 @@ def _parts(request: AnyRequest) -> FeedParts:
 def _answer(
     request: AnyRequest, content: FeedContent, media_type: str = FEED_CONTENT_TYPE
 ) -> Response[Any]:
-    headers = {"ETag": f'"{content.version}"'}
+    headers = {
+        "ETag": f'"{content.version}"',
+        "Repr-Digest": repr_digest(sha256(content.data).digest()),
+    }
     chosen = choose(
         headers["ETag"], len(content.data), request.headers.get("if-none-match", ""), "", ""
     )
@@ -240,8 +244,9 @@ def _not_modified(headers: dict[str, str]) -> Response[Any]:
     return Response(b"", status_code=304, headers=headers)
 
 
-def _repr_digest(base: BaseFile) -> str:
-    return f"sha-256=:{base64.b64encode(bytes.fromhex(base.digest)).decode()}:"
+def repr_digest(sha256_of_content: bytes) -> str:
+    """The header that says what a whole content is, also beside a range of it (RFC 9530)."""
+    return f"sha-256=:{base64.b64encode(sha256_of_content).decode()}:"
 
 
 def _read(path: Path, part: Slice) -> Iterator[bytes]:
