@@ -32,7 +32,7 @@ _MEANING = {
     413: "The body is larger than the office takes.",
     415: "The content type is none that the office takes here.",
     416: "The range lies outside the file.",
-    429: "Too many bad attempts; `Retry-After` says how many seconds to wait.",
+    429: "Too often, or too many bad attempts; `Retry-After` says how many seconds to wait.",
     500: "The office has a fault of its own; it is in its log.",
     503: "The office cannot do it now, but can later (`Retry-After`).",
 }

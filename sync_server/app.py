@@ -1,6 +1,5 @@
 """The application: which routes there are, what goes round them, what runs beside them."""
 
-import asyncio
 import gc
 import os
 import threading
@@ -25,7 +24,8 @@ from sync_server.answers import (
 )
 from sync_server.auth import routes as auth_routes
 from sync_server.auth.attempts import Attempts
-from sync_server.bodies import BATCHES_AT_ONCE_MAX
+from sync_server.auth.rates import Rates
+from sync_server.bodies import Places
 from sync_server.dashboard import routes as dashboard_routes
 from sync_server.document import openapi_config
 from sync_server.errors import OfficeError, Refused
@@ -83,7 +83,8 @@ def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
             {
                 "office": office,
                 "attempts": Attempts(),
-                "batch_places": asyncio.Semaphore(BATCHES_AT_ONCE_MAX),
+                "batch_places": Places(),
+                "till_rates": Rates(),
                 "feed_parts": feed_parts,
                 "projector": projector,
                 touchpoint_serving.STATE: touchpoints,

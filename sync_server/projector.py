@@ -36,9 +36,14 @@ from sync_server.tables import (
     VoucherRefusal,
 )
 
-EVENTS_A_STEP = 1_000
+EVENTS_A_STEP = 2_000
 IDLE_S_MAX = 0.5
 """How long it sleeps when nothing wakes it: other processes take batches, too."""
+REST_TIMES = 3.0
+"""How long it rests after a step during which batches came, in the step's own time: taking batches
+goes first, for tills wait for their acknowledgement and nobody waits for a figure."""
+RESTING_S_MAX = 10.0
+"""After so long behind it does not rest any more, until it has caught up."""
 FAILED_S = 5.0
 BUSY_S = 0.1
 """How long a command waits for another process that projects."""
@@ -77,11 +82,17 @@ class Projector:
 
     def run(self) -> None:
         """Projects until stopped. No failure ends it."""
+        behind_since_s = time.monotonic()
         while not self._stopping.is_set():
             self._wake.clear()
+            began_s = time.monotonic()
             try:
                 if project_step(self._office):
+                    now_s = time.monotonic()
+                    if self._wake.is_set() and now_s - behind_since_s < RESTING_S_MAX:
+                        self._stopping.wait((now_s - began_s) * REST_TIMES)
                     continue
+                behind_since_s = time.monotonic()
             except DatabaseError as error:
                 log.warning("waiting for the database", code=error.code, message=error.message)
                 self._stopping.wait(FAILED_S)

@@ -1,7 +1,11 @@
 """The till behind a request, for the routes that only tills may use."""
 
+import time
+
 from sync_server.answers import AnyRequest, office_of
+from sync_server.auth.rates import REQUESTS_A_S, Rates
 from sync_server.auth.signatures import SignedRequest, require_claim, require_till
+from sync_server.errors import Refused
 
 
 def claiming_till(request: AnyRequest) -> None:
@@ -13,7 +17,10 @@ def claiming_till(request: AnyRequest) -> None:
 
 
 def signing_till(request: AnyRequest, body: bytes) -> str:
-    """The till that signed `request` with `body`. Raises `Refused` (401). Asks the database."""
+    """The till that signed `request` with `body`. Raises `Refused` (401, 429).
+
+    Asks the database.
+    """
     # Some servers put the query into the raw path, too; ASGI says they should not.
     path = (request.scope.get("raw_path") or request.scope["path"].encode()).partition(b"?")[0]
     query = request.scope.get("query_string", b"")
@@ -24,4 +31,25 @@ def signing_till(request: AnyRequest, body: bytes) -> str:
         target=target.decode("latin-1"),
         body=body,
     )
-    return require_till(office_of(request), signed)
+    till_id = require_till(office_of(request), signed)
+    # Counted once it is sure who asks: nobody else can use up a till's requests.
+    rates = request.app.state["till_rates"]
+    assert isinstance(rates, Rates)
+    wait_s = rates.wait_s(till_id, time.monotonic())
+    if wait_s > 0:
+        raise TooManyRequests(till_id, wait_s)
+    return till_id
+
+
+class TooManyRequests(Refused):
+    """`wait_s` whole seconds from now the till may ask again."""
+
+    def __init__(self, till_id: str, wait_s: float) -> None:
+        self.wait_s = int(wait_s) + 1
+        super().__init__(
+            429,
+            "too_often",
+            f"Till {till_id} asks more than {REQUESTS_A_S:g} times a second.",
+            f"Nothing was taken. Wait {self.wait_s} s and send it again; if it stays so, look at "
+            "what the till sends.",
+        )

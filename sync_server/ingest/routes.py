@@ -4,8 +4,9 @@ from litestar import post
 from litestar.concurrency import sync_to_thread
 
 from sync_server.answers import AnyRequest, office_of, refusals
+from sync_server.auth.guards import source_of
 from sync_server.auth.tills import claiming_till, signing_till
-from sync_server.bodies import place, read_body
+from sync_server.bodies import Places, read_body
 from sync_server.errors import Refused
 from sync_server.ingest.decoding import JSON_CONTENT_TYPE, decode_body
 from sync_server.ingest.take import take
@@ -27,13 +28,15 @@ EVENTS_PATH = "/v1/events"
     ),
     tags=["tills"],
     security=[{"till": []}],
-    responses=refusals(400, 401, 403, 408, 409, 413, 415),
+    responses=refusals(400, 401, 403, 408, 409, 413, 415, 429),
     request_max_body_size=None,
 )
 async def take_events(request: AnyRequest) -> Ack:
     """Reads the batch, sees who signed it, and takes it."""
     await sync_to_thread(claiming_till, request)
-    async with place(request.app.state["batch_places"]):
+    places = request.app.state["batch_places"]
+    assert isinstance(places, Places)
+    with places.one(source_of(request)):
         body = await read_body(request, BATCH_BYTES_MAX)
         ack = await sync_to_thread(_take, request, body)
     projector = request.app.state["projector"]

@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL
 from sqlmodel import col
 
 from sync_server.auth.users import Role, add_user
-from sync_server.bodies import BATCHES_AT_ONCE_MAX
+from sync_server.bodies import BATCHES_A_SOURCE_MAX
 from sync_server.database import Database
 from sync_server.errors import SettingsError
 from sync_server.migrate import migrate
@@ -226,11 +226,12 @@ def test_bodies_that_do_not_come_hold_a_bounded_number_of_places(
             hold_one()
             return till.post(b"").status_code == 503
 
-        for _ in range(BATCHES_AT_ONCE_MAX - 1):
+        for _ in range(BATCHES_A_SOURCE_MAX - 1):
             hold_one()
         wait_for(busy_with_one_more)
         answer = till.post(b"")
         assert answer.json()["code"] == "busy"
+        assert "from this address" in answer.json()["message"]
         assert answer.json()["fix"]
         assert answer.headers["Retry-After"]
         assert served.http.get("/healthz").status_code == 200
