@@ -52,9 +52,24 @@ typedef struct {
     Sparse large;  /* slot << 48 | value */
 } Spread;
 
-static inline int spread_add(Spread *s, int64_t slot, int64_t value) {
+/* Counts that wait for their cache line: a table of minutes does not fit the nearest caches. */
+#define WAITING_MAX 64
+typedef struct {
+    uint32_t *count[WAITING_MAX];
+    int32_t n;
+} Waiting;
+
+static void count_waiting(Waiting *w) {
+    for (int32_t i = 0; i < w->n; i++) ++*w->count[i];
+    w->n = 0;
+}
+
+static inline int spread_add(Waiting *w, Spread *s, int64_t slot, int64_t value) {
     if (value < s->width) {
-        s->dense[slot * s->width + (value > 0 ? value : 0)]++;
+        uint32_t *count = s->dense + slot * s->width + (value > 0 ? value : 0);
+        __builtin_prefetch(count, 1);
+        w->count[w->n++] = count;
+        if (w->n == WAITING_MAX) count_waiting(w);
         return FINE;
     }
     return sparse_add(&s->large, (uint64_t)slot << 48 | (uint64_t)value, 1);
@@ -86,6 +101,7 @@ typedef struct {
     uint32_t person_number;
     int32_t recent_month;
     int16_t *months;              /* of each day up to DAY_MAX */
+    Waiting waiting;
     Person scratch;
 } Tally;
 
@@ -93,7 +109,8 @@ typedef struct {
 struct Counting {
     Tally *t;
     const Window *w;
-    int32_t cohort, last_month;   /* of the person; -1 before the first purchase */
+    int32_t cohort;               /* month of the person's first purchase; -1 before it */
+    uint64_t months_seen;         /* bit n: n months after it */
     int went_wrong;
 };
 
@@ -125,15 +142,32 @@ static inline int is_asked(const Window *w, uint16_t store) {
     return w->stores == NULL || w->stores[store];
 }
 
-static int count_cohort(struct Counting *n, int32_t month) {
+/* Months that are too far from the first purchase, or from when recording began, for the table. */
+static void count_far_month(struct Counting *n, int32_t month) {
     Tally *t = n->t;
-    t->month_seen[month] = t->person_number;
-    int64_t since = month > n->cohort ? month - n->cohort : 0, recent = n->cohort - t->recent_month;
-    if (recent >= 0 && recent < RECENT_MONTHS && since < RECENT_MONTHS) {
-        t->recent_cohorts[recent * RECENT_MONTHS + since]++;
-        return FINE;
+    int64_t since = month > n->cohort ? month - n->cohort : 0;
+    if (since < RECENT_MONTHS) {
+        if (n->months_seen >> since & 1) return;
+        n->months_seen |= (uint64_t)1 << since;
+    } else {
+        if (t->month_seen[month] == t->person_number) return;
+        t->month_seen[month] = t->person_number;
     }
-    return sparse_add(&t->cohorts, (uint64_t)n->cohort << 16 | (uint64_t)since, 1);
+    n->went_wrong |= sparse_add(&t->cohorts, (uint64_t)n->cohort << 16 | (uint64_t)since, 1);
+}
+
+static inline void count_month(struct Counting *n, int32_t month, int is_asked_for) {
+    Tally *t = n->t;
+    if (n->cohort < 0) n->cohort = month;
+    uint32_t since = (uint32_t)(month > n->cohort ? month - n->cohort : 0);
+    uint32_t recent = (uint32_t)(n->cohort - t->recent_month);
+    if (recent >= RECENT_MONTHS || since >= RECENT_MONTHS) {
+        if (is_asked_for) count_far_month(n, month);
+        return;
+    }
+    uint32_t is_new = !(n->months_seen >> since & 1) & is_asked_for;
+    n->months_seen |= (uint64_t)is_new << since;
+    t->recent_cohorts[recent * RECENT_MONTHS + since] += is_new;
 }
 
 static void count_answer(Tally *t, const Rules *r, int32_t kind, int32_t value, int before) {
@@ -149,16 +183,7 @@ static inline void count_row(struct Counting *n, const Rules *r, const Rows *c, 
     int is_in = in_window(n->w, c->day[row], store);
     t->uses[((int64_t)(phase + 1) * r->kinds + kind) * r->channels + c->channel[row]] += is_in;
     if (c->value[row] != NO_VALUE && is_in) count_answer(t, r, kind, c->value[row], before);
-    if (kind == r->purchase) {
-        int32_t month = month_of(t, c->day[row]);
-        if (month != n->last_month) {
-            if (n->cohort < 0) n->cohort = month;
-            if (is_asked(n->w, store)) {
-                n->last_month = month;
-                if (t->month_seen[month] != t->person_number) n->went_wrong |= count_cohort(n, month);
-            }
-        }
-    }
+    if (kind == r->purchase) count_month(n, month_of(t, c->day[row]), is_asked(n->w, store));
 }
 
 static int count_trip(Tally *t, const Rules *r, const Person *p, const Trip *trip) {
@@ -174,7 +199,7 @@ static int count_trip(Tally *t, const Rules *r, const Person *p, const Trip *tri
         const Step *stay = p->step + s;
         reached |= (uint32_t)1 << stay->phase;
         if (stay->ended_ms != NOT_ENDED)
-            went_wrong |= spread_add(&t->phase_minutes, stay->phase,
+            went_wrong |= spread_add(&t->waiting, &t->phase_minutes, stay->phase,
                                      (stay->ended_ms - stay->began_ms) / MINUTE_MS);
         int64_t way = (step * from_width + here) * to_width + stay->phase;
         t->ways[way]++;
@@ -195,8 +220,8 @@ static int count_trip(Tally *t, const Rules *r, const Person *p, const Trip *tri
         t->bought++;
         t->buying_trips[trip->store]++;
         t->buying_cents[trip->store] += trip->cents;
-        went_wrong |= spread_add(&t->minutes_to_buy, is_loop, (trip->bought_ms - trip->opened_ms) / MINUTE_MS);
-        if (trip->days_since != NO_DAYS) went_wrong |= spread_add(&t->days_between, is_loop, trip->days_since);
+        went_wrong |= spread_add(&t->waiting, &t->minutes_to_buy, is_loop, (trip->bought_ms - trip->opened_ms) / MINUTE_MS);
+        if (trip->days_since != NO_DAYS) went_wrong |= spread_add(&t->waiting, &t->days_between, is_loop, trip->days_since);
     }
     return went_wrong ? NO_MEMORY : FINE;
 }
@@ -272,11 +297,12 @@ static int tally_rows(Tally *t, const Rules *r, const Rows *c, const Window *w, 
         while (enrolled < e->n && e->person[enrolled] < person) enrolled++;
         int32_t enrolled_day = enrolled < e->n && e->person[enrolled] == person ? e->day[enrolled] : NO_DAY;
         t->person_number++;
-        struct Counting counting = {t, w, -1, -1, FINE};
+        struct Counting counting = {t, w, -1, 0, FINE};
         fold_person(&t->scratch, r, c, a, b, w->now_day, w->began_day, enrolled_day, &counting);
         if (count_person(t, r, w) || counting.went_wrong) return NO_MEMORY;
         t->rows += b - a;
     }
+    count_waiting(&t->waiting);
     return FINE;
 }
 

@@ -66,8 +66,9 @@ typedef struct {
     int32_t opened_day, last_day, bought_day, days_since;
     int32_t first_step, last_step, caused_by;
     uint16_t store, bought_store;
-    int8_t came_from;
-    uint8_t standing, outcome;
+    /* No 8-bit fields: what is stored through a character type may alias every column. */
+    int16_t came_from;
+    uint16_t standing, outcome;
 } Trip;
 
 /* What has to be remembered of a person while going through their touchpoints. */
@@ -76,9 +77,9 @@ typedef struct {
     Step *step;
     int32_t *interval;      /* sorted up to `sorted`, then as they came */
     int32_t *row_trip;      /* of each of the person's rows: its trip, or NO_TRIP */
-    int8_t *row_phase;
+    int16_t *row_phase;
     int64_t room;
-    int32_t trips, steps, intervals, sorted;
+    int32_t trips, steps, intervals, sorted, short_intervals;
     int32_t open, purchases, bought_day, enrolled_day;
     int32_t has_bought;
     uint16_t last_store;
@@ -96,7 +97,7 @@ static int make_room(Person *p, int64_t rows) {
     if (interval) p->interval = interval;
     void *row_trip = realloc(p->row_trip, (size_t)room * sizeof(int32_t));
     if (row_trip) p->row_trip = row_trip;
-    void *row_phase = realloc(p->row_phase, (size_t)room);
+    void *row_phase = realloc(p->row_phase, (size_t)room * sizeof(int16_t));
     if (row_phase) p->row_phase = row_phase;
     if (!trip || !step || !interval || !row_trip || !row_phase) return NO_MEMORY;
     p->room = room;
@@ -112,9 +113,10 @@ static void free_room(Person *p) {
 static inline int32_t no_less_than_0(int32_t n) { return n > 0 ? n : 0; }
 
 /* The most days between two purchases that are no lapse (rule 5). Only a gap longer than
- * `lapse_days` has to ask, so intervals are put in order as late as that. */
+ * `lapse_days` has to ask, so intervals are put in order as late as that; and not at all while more
+ * than half of them are so short that their median cannot matter. */
 static int64_t patience(Person *p, const Rules *r) {
-    if (p->intervals == 0) return r->lapse_days;
+    if (p->intervals == 0 || 2 * p->short_intervals > p->intervals) return r->lapse_days;
     for (; p->sorted < p->intervals; p->sorted++) {
         int32_t days = p->interval[p->sorted], low = 0, high = p->sorted;
         while (low < high) {
@@ -164,7 +166,7 @@ static inline Trip *begin_trip(Person *p, int64_t at_ms, int32_t day) {
     t->came_from = NO_PHASE;
     if (p->trips) {
         Trip *before = t - 1;
-        if (before->last_step != NO_STEP) t->came_from = (int8_t)p->step[before->last_step].phase;
+        if (before->last_step != NO_STEP) t->came_from = (int16_t)p->step[before->last_step].phase;
         if (before->standing) {
             before->outcome = NEXT_TRIP;
             end_step(p, before, at_ms);
@@ -207,7 +209,7 @@ static inline void add_row(Person *p, const Rules *r, const Rows *c, int64_t a, 
                            int phase, struct Counting *n) {
     int64_t row = a + i;
     p->row_trip[i] = (int32_t)(t - p->trip);
-    p->row_phase[i] = (int8_t)phase;
+    p->row_phase[i] = (int16_t)phase;
     int before = t->last_step == NO_STEP ? NO_PHASE : p->step[t->last_step].phase;
     if (n) count_row(n, r, c, row, phase, before);
     if (c->day[row] > t->last_day) t->last_day = c->day[row];
@@ -239,6 +241,7 @@ static inline void count_purchase(Person *p, const Rules *r, Trip *t, int64_t at
     t->standing = interval > r->lapse_days && interval > patience(p, r) ? RETURN_ : REPEAT;
     t->days_since = interval;
     p->interval[p->intervals++] = interval;
+    p->short_intervals += (int64_t)r->lapse_intervals * interval <= r->lapse_days;
 }
 
 static inline Trip *buy(Person *p, const Rules *r, const Rows *c, int64_t a, int64_t i,
@@ -308,7 +311,7 @@ static inline void place(Person *p, const Rules *r, const Rows *c, int64_t a, in
 static inline void fold_person(Person *p, const Rules *r, const Rows *c, int64_t a, int64_t b,
                                int32_t now_day, int32_t began_day, int32_t enrolled_day,
                                struct Counting *counting) {
-    p->trips = p->steps = p->intervals = p->sorted = p->purchases = p->has_bought = 0;
+    p->trips = p->steps = p->intervals = p->sorted = p->short_intervals = p->purchases = p->has_bought = 0;
     p->open = NO_TRIP;
     p->bought_day = 0;
     p->last_store = NO_STORE;

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The fold for Python: columns in, counts over trips or one person's trips out."""
 
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -48,13 +48,13 @@ cdef extern from "counts.h":
         int64_t opened_ms, bought_ms, last_bought_ms, cents
         int32_t opened_day, last_day, bought_day, days_since, first_step, last_step, caused_by
         uint16_t store, bought_store
-        int8_t came_from
-        uint8_t standing, outcome
+        int16_t came_from
+        uint16_t standing, outcome
     ctypedef struct Person:
         Trip *trip
         Step *step
         int32_t *row_trip
-        int8_t *row_phase
+        int16_t *row_phase
         int32_t trips, has_bought, bought_day
         uint16_t last_store
     ctypedef struct Sparse:
