@@ -187,8 +187,9 @@ def _count_months(tally: JourneyTally, journey: Journey, window: Window) -> None
     ]
     if purchases:
         cohort = month_of(purchases[0].day)
-        for month in {month_of(p.day) for p in purchases if window.store in (None, p.store)}:
-            _add(tally.cohorts, (cohort, max(0, month - cohort)))
+        here = [p for p in purchases if window.store in (None, p.store)]
+        for since in {max(0, month_of(p.day) - cohort) for p in here}:
+            _add(tally.cohorts, (cohort, since))
 
 
 def _count_person(tally: JourneyTally, journey: Journey, window: Window) -> None:
