@@ -40,7 +40,9 @@ def sold(chance: random.Random) -> SoldReceipt:
 class Day:
     """One process's part of the day."""
 
-    def __init__(self, directory: Path, seed: int) -> None:
+    def __init__(self, directory: Path, seed: int, *, sends: bool = True) -> None:
+        """Without `sends` somebody else takes what is unsent; what was taken is trimmed."""
+        self._sends = sends
         self._chance = random.Random(seed)
         flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND
         self._promises = os.open(directory / PROMISES, flags, 0o600)
@@ -80,11 +82,10 @@ class Day:
 
     def _upload(self, at_ms: int) -> None:
         unsent = self._journal.unsent(self._chance.randint(1, 40), 1_000_000)
-        if unsent is None:
-            return
-        last = unsent.first_seq + len(unsent.events) - 1
-        self._promise("sending", unsent.epoch, last)
-        self._journal.acknowledge(unsent.epoch, last, 2**40)
+        if unsent is not None and self._sends:
+            last = unsent.first_seq + len(unsent.events) - 1
+            self._promise("sending", unsent.epoch, last)
+            self._journal.acknowledge(unsent.epoch, last, 2**40)
         if self._chance.random() < 0.7:
             self._journal.trim(at_ms + 2 * 86_400_000, 1)
 
