@@ -1,0 +1,78 @@
+"""What goes wrong in a run: each run has a mixture of its own, drawn from its seed.
+
+A run with every fault at once finds less than many runs with a few each: one fault hides another.
+"""
+
+from dataclasses import dataclass, fields
+from random import Random
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Shares (0 to 1) of messages, or chances a step. Zero: this run does not have the fault."""
+
+    lost: float = 0.0
+    """Requests that never arrive."""
+    answer_lost: float = 0.0
+    """The office took it; the till never hears."""
+    late: float = 0.0
+    """The till gives up; the request arrives all the same, after newer ones."""
+    doubled: float = 0.0
+    garbage: float = 0.0
+    """Something else answers: a proxy, a sign-in page, half an answer."""
+    slow: float = 0.0
+    """Others act while this one waits for its answer."""
+    line_down: float = 0.0
+    till_stops: float = 0.0
+    office_stops: float = 0.0
+    power_cut: float = 0.0
+    """Of the stops of a till: those that lose what was not synced."""
+    till_disk: float = 0.0
+    """A commit of a till fails."""
+    till_full: float = 0.0
+    office_disk: float = 0.0
+    till_clock: float = 0.0
+    office_clock: float = 0.0
+    till_restored: float = 0.0
+    """A till's disk is put back to an earlier state."""
+    till_cloned: float = 0.0
+    office_restored: float = 0.0
+    members_late: float = 0.0
+    """Cards that the registry learns of after they were used."""
+
+
+HIGHEST = Faults(
+    lost=0.3,
+    answer_lost=0.3,
+    late=0.25,
+    doubled=0.3,
+    garbage=0.2,
+    slow=0.6,
+    line_down=0.02,
+    till_stops=0.12,
+    office_stops=0.12,
+    power_cut=1.0,
+    till_disk=0.1,
+    till_full=0.03,
+    office_disk=0.08,
+    till_clock=0.08,
+    office_clock=0.05,
+    members_late=1.0,
+)
+SHARE_OF_FAULTS = 0.45
+"""How many of the faults a run has."""
+SHARE_OF_HISTORIES = 0.3
+"""How many runs have a disk that is put back or copied: one of these at most."""
+
+
+def draw(chance: Random) -> Faults:
+    """The faults of one run."""
+    shares = {
+        field.name: getattr(HIGHEST, field.name) * chance.random()
+        for field in fields(Faults)
+        if chance.random() < SHARE_OF_FAULTS
+    }
+    if chance.random() < SHARE_OF_HISTORIES:
+        history = chance.choice(("till_restored", "till_cloned", "office_restored"))
+        shares[history] = 1.0
+    return Faults(**shares)

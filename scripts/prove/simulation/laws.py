@@ -1,0 +1,190 @@
+"""What must hold when everything has been delivered. Each function raises `Violation`."""
+
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select
+from sqlmodel import col
+
+from scripts.prove.simulation.ledger import Ledger
+from scripts.prove.simulation.office import OfficeSide
+from scripts.prove.simulation.world import Violation
+from sync_server.ingest.acceptance import first_head
+from sync_server.ingest.take import take
+from sync_server.projector import PROJECTION, project_all
+from sync_server.tables import (
+    Alarm,
+    Cursor,
+    EventLog,
+    Quarantine,
+    Sale,
+    SaleLine,
+    SpentVoucher,
+    Table,
+    Watermark,
+)
+from wire.batches import BATCH_EVENTS_MAX, Batch
+from wire.chain import genesis, next_hash
+from wire.events import Sale as SaleEvent
+from wire.events import VoucherOutcome, decode_event
+
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+def check_sales(side: OfficeSide, ledger: Ledger) -> None:
+    """Every sale that a cashier was told is in the office once, and none that nobody made."""
+    with side.office.database.read() as connection:
+        found = connection.execute(
+            select(col(SaleLine.code), col(Sale.total_cents), col(Sale.opened_at_ms))
+            .join(
+                Sale,
+                (col(Sale.till_id) == col(SaleLine.till_id))
+                & (col(Sale.epoch) == col(SaleLine.epoch))
+                & (col(Sale.seq) == col(SaleLine.seq)),
+            )
+            .where(col(SaleLine.line) == 1)
+        ).all()
+    times = Counter(row.code for row in found)
+    lost = [code for code in ledger.sold if code not in times and code not in ledger.forgiven]
+    if lost:
+        raise Violation(f"sold and not in the office: {_places(lost, ledger)}")
+    twice = [code for code, count in times.items() if count > 1]
+    if twice:
+        raise Violation(f"in the office more than once: {_places(twice, ledger)}")
+    for code, total_cents, opened_at_ms in found:
+        attempt = ledger.attempts.get(code)
+        if attempt is None or (attempt.total_cents, attempt.at_ms) != (total_cents, opened_at_ms):
+            raise Violation(f"the office has a sale that nobody made: {code}")
+
+
+def _places(codes: list[str], ledger: Ledger) -> str:
+    told = [f"{code} ({ledger.sold.get(code)})" for code in codes[:5]]
+    return f"{len(codes)}: {', '.join(told)}"
+
+
+def check_log(side: OfficeSide) -> None:
+    """No epoch has a gap, every watermark is its epoch's end, and every chain is whole."""
+    with side.office.database.read() as connection:
+        marks = connection.execute(
+            select(
+                col(Watermark.till_id),
+                col(Watermark.epoch),
+                col(Watermark.seq),
+                col(Watermark.head_hash),
+            )
+        ).all()
+        for till_id, epoch, seq, head_hash in marks:
+            running, expected = genesis(till_id, epoch), 1
+            for row in _events(connection, till_id, epoch):
+                running = next_hash(running, row.body)
+                if (row.seq, row.chain_hash) != (expected, running):
+                    raise Violation(f"{till_id} epoch {epoch}: event {expected} is not as it was")
+                expected += 1
+            if (seq, head_hash) != (expected - 1, running):
+                raise Violation(
+                    f"{till_id} epoch {epoch}: the watermark says {seq}, the log {expected - 1}"
+                )
+        logged = connection.execute(
+            select(col(EventLog.till_id), col(EventLog.epoch)).distinct()
+        ).all()
+    if not set(map(tuple, logged)) <= {(mark.till_id, mark.epoch) for mark in marks}:
+        raise Violation("there are events of an epoch that has no watermark")
+
+
+def _events(connection: Connection, till_id: str, epoch: int) -> Any:
+    return connection.execute(
+        select(col(EventLog.seq), col(EventLog.body), col(EventLog.chain_hash))
+        .where(col(EventLog.till_id) == till_id, col(EventLog.epoch) == epoch)
+        .order_by(col(EventLog.seq))
+    ).all()
+
+
+def check_alarms(side: OfficeSide, ledger: Ledger, *, may_alarm: bool) -> None:
+    """A till with two pasts has an alarm; one with a single past never has."""
+    with side.office.database.read() as connection:
+        alarmed = set(connection.execute(select(col(Alarm.till_id))).scalars())
+    for till_id in sorted({place.till_id for place in ledger.sold.values()}):
+        if ledger.has_two_pasts(till_id) and till_id not in alarmed:
+            raise Violation(f"{till_id} has two pasts, and nobody was told")
+    if alarmed and not may_alarm:
+        raise Violation(f"an alarm for {sorted(alarmed)}, whose disks were left alone")
+
+
+def check_projection(side: OfficeSide) -> None:
+    """The projection is, byte for byte, the one that perfect delivery makes.
+
+    Two machines with one till's past may print the same serial, and speak of it in two epochs: of
+    those vouchers alone the last word depends on who was heard last.
+    """
+    with side.office.database.read() as connection:
+        as_it_came = projection(connection)
+        aside = connection.execute(select(func.count()).select_from(Quarantine)).scalar_one()
+        log = {
+            (till_id, epoch): [row.body for row in _events(connection, till_id, epoch)]
+            for till_id, epoch in connection.execute(
+                select(col(EventLog.till_id), col(EventLog.epoch))
+                .distinct()
+                .order_by(col(EventLog.till_id), col(EventLog.epoch))
+            ).all()
+        }
+    shared = _in_several_epochs(log)
+    _forget_deliveries(side)
+    for (till_id, epoch), bodies in log.items():
+        previous = genesis(till_id, epoch)
+        for start in range(0, len(bodies), BATCH_EVENTS_MAX):
+            part = tuple(bodies[start : start + BATCH_EVENTS_MAX])
+            take(side.office, Batch(till_id, epoch, start + 1, previous, part))
+            for body in part:
+                previous = next_hash(previous, body)
+    project_all(side.office)
+    with side.office.database.read() as connection:
+        perfect = projection(connection)
+        aside_then = connection.execute(select(func.count()).select_from(Quarantine)).scalar_one()
+    for name, rows in perfect.items():
+        if rows != as_it_came[name]:
+            differ = set(map(repr, rows)) ^ set(map(repr, as_it_came[name]))
+            differ = {row for row in differ if not any(serial in row for serial in shared)}
+            if not differ:
+                continue
+            raise Violation(f"{name} is not what perfect delivery makes: {sorted(differ)[:4]}")
+    if aside != aside_then and not shared:
+        raise Violation(f"{aside} events set aside, {aside_then} with perfect delivery")
+
+
+def _in_several_epochs(log: dict[tuple[str, int], list[bytes]]) -> set[str]:
+    """The serials that a till reserved or spoke of in more than one epoch, as rows show them."""
+    epochs: dict[tuple[str, str], set[int]] = {}
+    for (till_id, epoch), bodies in log.items():
+        for data in bodies:
+            body = decode_event(data).body
+            serials = [v.serial for v in body.issued] if isinstance(body, SaleEvent) else []
+            serials += [body.serial] if isinstance(body, VoucherOutcome) else []
+            for serial in serials:
+                epochs.setdefault((till_id, serial), set()).add(epoch)
+    return {repr(serial) for (_, serial), found in epochs.items() if len(found) > 1}
+
+
+def projection(connection: Connection) -> Rows:
+    """Every row of the projection, by table, ordered."""
+    rows: Rows = {}
+    for model in PROJECTION:
+        table = Table.metadata.tables[str(model.__tablename__)]
+        keys = list(table.primary_key)
+        found = connection.execute(select(table).order_by(*keys)).all()
+        rows[table.name] = [tuple(row) for row in found]
+    return rows
+
+
+def _forget_deliveries(side: OfficeSide) -> None:
+    with side.office.database.write() as connection:
+        for model in (*PROJECTION, SpentVoucher, Cursor, Quarantine, EventLog):
+            connection.execute(delete(model))
+        marks = connection.execute(select(col(Watermark.till_id), col(Watermark.epoch))).all()
+        table = Table.metadata.tables[str(Watermark.__tablename__)]
+        for till_id, epoch in marks:
+            head = first_head(till_id, epoch)
+            connection.execute(
+                table.update()
+                .where(table.c.till_id == till_id, table.c.epoch == epoch)
+                .values(seq=head.seq, head_hash=head.hash)
+            )
