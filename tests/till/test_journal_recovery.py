@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from wire.chain import genesis, next_hash
 from wire.events import Line, Sale, TillStarted, decode_event
 
 PAGE_BYTES = 4096
+DEADLINE_S = 20
 
 
 def sell(journal: Journal, paper: bytes = b"paper") -> Place:
@@ -288,6 +291,59 @@ def test_a_cut_at_any_step_of_setting_aside_loses_nothing(
     assert verify(file) == []
     assert not any(path.name.endswith((".new", ".ready")) for path in file.parent.iterdir())
     journal.close()
+
+
+def test_spool_uploader_and_lane_go_on_together_while_the_file_breaks_again_and_again(file: Path):
+    journal = opened(file)
+    stop, places = threading.Event(), list[Place]()
+    failures: list[BaseException] = []
+
+    def over_and_over(step: Callable[[], object]) -> None:
+        while not stop.is_set():
+            try:
+                step()
+            except JournalDamaged:
+                pass  # told once, mended by the next call
+            except BaseException as error:  # noqa: BLE001
+                failures.append(error)
+                return
+
+    def send() -> None:
+        unsent = journal.unsent(5, 10**6)
+        if unsent is not None:
+            journal.acknowledge(unsent.epoch, unsent.first_seq + len(unsent.events) - 1, 1)
+
+    def print_one() -> None:
+        job = journal.next_job()
+        if job is not None:
+            journal.move_job(job, JobState.SENDING, None, 1)
+
+    steps = (lambda: places.append(sell(journal)), send, print_one, journal.redeemed)
+    threads = [threading.Thread(target=over_and_over, args=(step,)) for step in steps]
+    for thread in threads:
+        thread.start()
+    try:
+        for breaks in range(1, 4):
+            before = len(places)
+            wait_until(lambda before=before: len(places) > before + 3 or bool(failures))
+            journal._damage = JournalDamaged("journal_damaged", "broken", "do")
+            wait_until(lambda n=breaks: len(kept_files(file)) >= n or bool(failures))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(DEADLINE_S)
+    assert failures == []
+    assert not any(thread.is_alive() for thread in threads)
+    assert len(set(places)) == len(places)
+    assert verify(file) == []
+    journal.close()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    ends_at = time.monotonic() + DEADLINE_S
+    while not is_so():
+        assert time.monotonic() < ends_at
+        time.sleep(0.001)
 
 
 def table_page_offline(file: Path, table: str) -> int:
