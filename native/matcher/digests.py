@@ -6,6 +6,7 @@ root that the header keeps and the office signs. So a page can be checked when i
 the price of one more check for every 256 pages, and opening a file costs the same at any size.
 """
 
+from collections.abc import Iterator
 from hashlib import sha256
 
 from native.matcher.header import PAGE_BYTES
@@ -32,19 +33,18 @@ def level_pages(pages: int) -> list[int]:
     return levels
 
 
-def build_digests(content: list[memoryview]) -> tuple[bytes, bytes]:
-    """The digest section over the content's pages, and the root. Each view has whole pages."""
-    level = b"".join(
-        page_digest(view[at : at + PAGE_BYTES])
-        for view in content
-        for at in range(0, len(view), PAGE_BYTES)
-    )
+def page_digests(content: memoryview) -> Iterator[bytes]:
+    """The digest of each page of the content, which has whole pages."""
+    for at in range(0, len(content), PAGE_BYTES):
+        yield page_digest(content[at : at + PAGE_BYTES])
+
+
+def tree_of(level: bytes) -> tuple[bytes, bytes]:
+    """The digest section, and the root, from the digests of the content's pages."""
     section: list[bytes] = []
     while True:
         level += bytes(-len(level) % PAGE_BYTES)
         section.append(level)
         if len(level) == PAGE_BYTES:
             return b"".join(section), root_of(level)
-        level = b"".join(
-            page_digest(level[at : at + PAGE_BYTES]) for at in range(0, len(level), PAGE_BYTES)
-        )
+        level = b"".join(page_digests(memoryview(level)))

@@ -1,7 +1,7 @@
-/* Filling a table: entries are sorted by page (two passes, so that writes stay near), and each
- * page is filled on its own. Keys live in their first line as far as it has room. Of a line with
- * too many, those move to their second line for which there is room there; when there is none, keys
- * are pushed around at random, and what still finds no place spills.
+/* Filling a table, a row of pages after the other: the next bucket of entries is sorted by page,
+ * and each page is filled on its own. Keys live in their first line as far as it has room. Of a
+ * line with too many, those move to their second line for which there is room there; when there is
+ * none, keys are pushed around at random, and what still finds no place spills.
  *
  * Every page is looked up again before it counts as filled: a key that does not come back alone
  * shares its remainder with another key there, and both spill. */
@@ -10,10 +10,10 @@
 
 #include <stdlib.h>
 
+#include "buckets.h"
 #include "table.h"
 
 #define MOVES_MAX 500
-#define STRIPE_PAGES_BITS 6
 #define PAGE_ENTRIES_MAX 4096
 
 enum fill_result {
@@ -23,18 +23,10 @@ enum fill_result {
     FILL_CONTRADICTION = -3, /* one key with two different members */
 };
 
-typedef struct {
-    uint64_t hash;
-    uint32_t stored;
-    uint16_t confirm;
-    uint16_t zero;
-} fill_entry;
-
 enum { UNPLACED = 0, TO_SPILL = 1, TO_DROP = 2 };
 
 typedef struct {
     uint32_t pages;
-    uint32_t *lines;       /* pages * PAGE_WORDS, zeroed */
     uint32_t *overflow;    /* pages * 2 */
     uint16_t *confirm;     /* pages * PAGE_SLOTS, zeroed; or NULL */
     uint32_t *filter;      /* filter_blocks * 2, zeroed; or NULL */
@@ -42,6 +34,12 @@ typedef struct {
     fill_entry *spill;
     size_t spilled, spill_max;
     size_t doubles; /* entries given more than once with the same member */
+    /* how far it is: the next page, the next bucket, and which pages have all their entries in
+     * `sorted`. The entries of page `ready` may follow them there: those that are known already. */
+    uint32_t page, bucket, sorted_from, ready;
+    fill_entry *sorted;
+    size_t sorted_room;
+    size_t *start; /* in `sorted`, of page `sorted_from` and those that follow, and the end of the last */
 } filling;
 
 static inline uint32_t next_random(uint32_t *state) {
@@ -135,19 +133,20 @@ static void write_page(const page_filling *p, const fill_entry *entries, uint32_
         }
 }
 
-/* Whether exactly one slot answers to the key, with what it should store. Where several answer,
- * `lines_find` gives them together: that is something else, or one of them has no bit of its own
- * and then the count tells. */
-static inline int answers_alone(const uint32_t *a, const uint32_t *b, uint32_t remainder, uint32_t stored) {
+/* Whether exactly one slot of the lines answers to the remainder. An empty slot looks like one that
+ * has remainder 0. */
+static inline int answers_alone(const uint32_t *a, const uint32_t *b, uint32_t remainder) {
+#ifdef MATCHER_VECTORS
+    const four_words count = line_matches(a, remainder) + line_matches(b, remainder);
+    return count[0] + count[1] + count[2] + count[3] == UINT32_MAX; /* a match is -1 */
+#else
     uint32_t count = 0;
-    for (int i = 0; i < LINE_SLOTS; i++) count += (a[i] == remainder) + (b[i] == remainder);
-    if (UNLIKELY(remainder == 0)) {
-        /* empty slots look like remainder 0 */
-        count = 0;
-        for (int i = LINE_SLOTS; i < LINE_WORDS; i++)
-            count += (a[i - LINE_SLOTS] == 0 && a[i]) + (b[i - LINE_SLOTS] == 0 && b[i]);
+    for (int i = 0; i < LINE_SLOTS; i++) {
+        count += a[i] == remainder && a[LINE_SLOTS + i] != STORED_NOTHING;
+        count += b[i] == remainder && b[LINE_SLOTS + i] != STORED_NOTHING;
     }
-    return count == 1 && lines_find(a, b, remainder) == stored;
+    return count == 1;
+#endif
 }
 
 /* Settles the fate of all entries that share entry `i`'s remainder: doubles of one key leave one,
@@ -170,9 +169,8 @@ static int settle_remainder(const fill_entry *entries, uint32_t n, uint32_t i, u
     return FILLED;
 }
 
-static int fill_page_proved(const fill_entry *entries, uint32_t n, uint32_t page, filling *f) {
+static int fill_page_proved(const fill_entry *entries, uint32_t n, uint32_t page, uint32_t *words, filling *f) {
     page_filling p;
-    uint32_t *words = f->lines + (size_t)page * PAGE_WORDS;
     uint16_t *confirm = f->confirm ? f->confirm + (size_t)page * PAGE_SLOTS : NULL;
     int settled;
     for (uint32_t i = 0; i < n; i++) {
@@ -189,7 +187,7 @@ static int fill_page_proved(const fill_entry *entries, uint32_t n, uint32_t page
             if (p.fate[i] == TO_DROP) continue;
             const uint32_t remainder = (uint32_t)entries[i].hash;
             const uint32_t *a = words + p.first[i] * LINE_WORDS, *b = words + p.second[i] * LINE_WORDS;
-            if (p.fate[i] == UNPLACED ? answers_alone(a, b, remainder, entries[i].stored)
+            if (p.fate[i] == UNPLACED ? lines_find(a, b, remainder) == entries[i].stored && answers_alone(a, b, remainder)
                                       : !lines_find(a, b, remainder)) continue;
             if (settle_remainder(entries, n, i, p.fate, &f->doubles) != FILLED) return FILL_CONTRADICTION;
             settled = 0;
@@ -238,49 +236,71 @@ static inline uint32_t page_of(uint64_t hash, uint32_t pages) {
     return (uint32_t)(((hash >> 32) * pages) >> 32);
 }
 
-/* Sorts a stripe's entries from `from` to `to` by page, and fills its pages. */
-static int fill_stripe(const fill_entry *from, fill_entry *to, size_t n, uint32_t stripe, filling *f) {
-    enum { STRIPE_PAGES = 1 << STRIPE_PAGES_BITS };
-    size_t next[STRIPE_PAGES], start[STRIPE_PAGES + 1] = {0};
-    const uint32_t first = stripe << STRIPE_PAGES_BITS;
-    for (size_t i = 0; i < n; i++) start[page_of(from[i].hash, f->pages) - first + 1]++;
-    for (int p = 0; p < STRIPE_PAGES; p++) {
-        start[p + 1] += start[p];
-        next[p] = start[p];
+/* Sorts the next bucket's entries by page, after those of its first page that were known. */
+static int sort_bucket(filling *f, const entry_buckets *buckets) {
+    const uint32_t bucket = f->bucket++;
+    const uint32_t pages = f->pages, from = f->ready, to = bucket_first_page(f->bucket, f->pages);
+    size_t *start = f->start;
+    const size_t known_at = bucket ? start[from - f->sorted_from] : 0;
+    const size_t known = bucket ? start[from - f->sorted_from + 1] - known_at : 0;
+    const size_t total = known + bucket_count(buckets, bucket);
+    if (known > PAGE_ENTRIES_MAX) return FILL_SPILLS_TOO_MUCH;
+    if (known) memmove(f->sorted, f->sorted + known_at, known * sizeof *f->sorted);
+    if (total > f->sorted_room || !f->sorted) {
+        fill_entry *moved = realloc(f->sorted, (total + total / 8 + 1) * sizeof *moved);
+        if (!moved) return FILL_NO_MEMORY;
+        f->sorted = moved;
+        f->sorted_room = total + total / 8 + 1;
     }
-    for (size_t i = 0; i < n; i++) to[next[page_of(from[i].hash, f->pages) - first]++] = from[i];
-    if (f->filter) fill_filter(to, n, f);
-    for (uint32_t p = 0; p < STRIPE_PAGES && first + p < f->pages; p++) {
-        const size_t count = start[p + 1] - start[p];
-        if (count > PAGE_ENTRIES_MAX) return FILL_SPILLS_TOO_MUCH;
-        const int result = fill_page_proved(to + start[p], (uint32_t)count, first + p, f);
-        if (result != FILLED) return result;
+    /* start[p + 2] counts page p, then start[p + 1] says where its next entry goes, and in the end
+     * where it ends: page p + 1's start */
+    memset(start, 0, (to - from + 3) * sizeof *start);
+    for (const entry_chunk *chunk = buckets->first[bucket]; chunk; chunk = chunk->next) {
+        chunk_prefetch(chunk->next);
+        for (size_t i = 0, n = chunk_count(buckets, bucket, chunk); i < n; i++)
+            start[page_of(chunk->entries[i].hash, pages) - from + 2]++;
     }
+    start[1] = known;
+    start[2] += known;
+    for (uint32_t p = 1; p <= to - from; p++) start[p + 2] += start[p + 1];
+    for (const entry_chunk *chunk = buckets->first[bucket]; chunk; chunk = chunk->next)
+        for (size_t i = 0, n = chunk_count(buckets, bucket, chunk); i < n; i++)
+            f->sorted[start[page_of(chunk->entries[i].hash, pages) - from + 1]++] = chunk->entries[i];
+    f->sorted_from = from;
+    f->ready = to;
     return FILLED;
 }
 
-/* Fills the table. `entries` and `scratch` have room for n entries each; the order of `entries` is
- * lost, also when it fails. */
-static int fill_table(fill_entry *entries, fill_entry *scratch, size_t n, filling *f) {
-    const uint32_t stripes = ((f->pages - 1) >> STRIPE_PAGES_BITS) + 1;
-    size_t *start = calloc((size_t)stripes + 1, sizeof *start), *next = malloc(stripes * sizeof *next);
-    int result = start && next ? FILLED : FILL_NO_MEMORY;
-    if (result == FILLED) {
-        for (size_t i = 0; i < n; i++) start[(page_of(entries[i].hash, f->pages) >> STRIPE_PAGES_BITS) + 1]++;
-        for (uint32_t s = 0; s < stripes; s++) {
-            start[s + 1] += start[s];
-            next[s] = start[s];
+/* Makes `f` ready for fill_pages; its sections and `spill` are the caller's. */
+static int fill_begin(filling *f) {
+    f->page = f->bucket = f->sorted_from = f->ready = 0;
+    f->spilled = f->doubles = f->sorted_room = 0;
+    f->sorted = NULL;
+    f->start = calloc((f->pages >> BUCKETS_BITS) + 4, sizeof *f->start);
+    return f->start ? FILLED : FILL_NO_MEMORY;
+}
+
+static void fill_end(filling *f) {
+    free(f->sorted);
+    free(f->start);
+}
+
+/* Fills the next pages, at most `room`, into `words`; `*filled` says how many: less only at the end
+ * of the table, and then the spill is in order. */
+static int fill_pages(filling *f, const entry_buckets *buckets, uint32_t *words, uint32_t room, uint32_t *filled) {
+    for (*filled = 0; *filled < room && f->page < f->pages; ++*filled) {
+        while (f->page >= f->ready) {
+            const int result = sort_bucket(f, buckets);
+            if (result != FILLED) return result;
         }
-        for (size_t i = 0; i < n; i++)
-            scratch[next[page_of(entries[i].hash, f->pages) >> STRIPE_PAGES_BITS]++] = entries[i];
-        for (uint32_t s = 0; s < stripes && result == FILLED; s++)
-            result = fill_stripe(scratch + start[s], entries + start[s], start[s + 1] - start[s], s, f);
-        if (result == FILLED) result = fill_spill(f);
-        else memcpy(entries, scratch, n * sizeof *entries); /* whole again, for another try */
+        const size_t at = f->start[f->page - f->sorted_from], n = f->start[f->page - f->sorted_from + 1] - at;
+        if (n > PAGE_ENTRIES_MAX) return FILL_SPILLS_TOO_MUCH;
+        if (f->filter) fill_filter(f->sorted + at, n, f);
+        const int result = fill_page_proved(
+            f->sorted + at, (uint32_t)n, f->page++, words + (size_t)*filled * PAGE_WORDS, f);
+        if (result != FILLED) return result;
     }
-    free(start);
-    free(next);
-    return result;
+    return f->page == f->pages ? fill_spill(f) : FILLED;
 }
 
 #endif

@@ -1,32 +1,31 @@
+from collections.abc import Iterable, Sequence
 from typing import final
 
 from typing_extensions import Buffer
 
+from native.matcher.schemes import Scheme
+
+class SpillsTooMuch(Exception): ...
+
 @final
 class Entries:
-    def __init__(self, confirm: bool = False) -> None: ...
-    def __len__(self) -> int: ...
-    def add_number(
+    def __init__(
         self,
-        hash_key: tuple[int, int],
-        confirm_key: tuple[int, int],
-        text: str,
-        check: int,
-        stored: int,
-    ) -> bool: ...
-    def add_bytes(
-        self, hash_key: tuple[int, int], confirm_key: tuple[int, int], data: bytes, stored: int
+        schemes: Sequence[Scheme],
+        keys: Sequence[tuple[tuple[int, int], tuple[int, int]]],
+        confirm: bool = False,
     ) -> None: ...
-    def add_column(
-        self,
-        hash_key: tuple[int, int],
-        confirm_key: tuple[int, int],
-        length: int,
-        check: int,
-        values: Buffer,
-        members: Buffer,
-        member_max: int,
-    ) -> int: ...
-    def fill(
-        self, pages: int, filter_blocks: int, spill_max: int
-    ) -> tuple[tuple[bytearray, ...], int] | None: ...
+    def __len__(self) -> int: ...
+    def counts(self) -> list[tuple[int, int]]: ...
+    def add(self, entries: Iterable[tuple[str, str, int]]) -> None: ...
+    def remove(self, identities: Iterable[tuple[str, str]]) -> None: ...
+    def add_column(self, name: str, length: int, values: Buffer, members: Buffer) -> None: ...
+
+@final
+class Filling:
+    def __init__(
+        self, entries: Entries, pages: int, filter_blocks: int, spill_max: int
+    ) -> None: ...
+    def fill(self, room: Buffer) -> int: ...
+    def doubles(self) -> int: ...
+    def sections(self) -> tuple[bytearray, bytearray, bytearray, bytearray]: ...

@@ -143,9 +143,10 @@ static inline void check_table_fill(check_table *table) {
 static inline int check_digit_fits(const check_table *table, int check, uint64_t value) {
     if (check == CHECK_NONE) return 1;
     const uint8_t *share = table->share[check - 1];
-    unsigned sum = 0;
-    for (; value; value /= 10000) sum += share[value % 10000];
-    return sum % 10 == 0;
+    const uint32_t low = (uint32_t)(value % 100000000), middle = (uint32_t)(value / 100000000 % 100000000);
+    const unsigned high = (unsigned)(value / UINT64_C(10000000000000000));
+    return (share[low % 10000] + share[low / 10000] + share[middle % 10000] + share[middle / 10000] + share[high]) %
+               10 == 0;
 }
 
 #endif

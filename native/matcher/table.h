@@ -54,6 +54,7 @@ static inline place place_of(uint64_t hash, uint32_t pages) {
 /* What a line, or two, store under the remainder, else 0; without a branch. The remainders in a
  * key's two lines are unique (fill.h sees to it), so at most one slot answers. */
 #if defined(__GNUC__) || defined(__clang__)
+#define MATCHER_VECTORS
 typedef uint32_t four_words __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint64_t two_longs __attribute__((vector_size(16)));
 
@@ -61,6 +62,14 @@ static inline four_words line_answers(const uint32_t *line, uint32_t remainder) 
     const four_words wanted = {remainder, remainder, remainder, remainder};
     const four_words *words = (const four_words *)line;
     return ((four_words)(words[0] == wanted) & words[2]) | ((four_words)(words[1] == wanted) & words[3]);
+}
+
+/* -1 for each slot that holds something under the remainder, added up over two times four slots. */
+static inline four_words line_matches(const uint32_t *line, uint32_t remainder) {
+    const four_words wanted = {remainder, remainder, remainder, remainder}, nothing = {0};
+    const four_words *words = (const four_words *)line;
+    return ((four_words)(words[0] == wanted) & (four_words)(words[2] != nothing)) +
+           ((four_words)(words[1] == wanted) & (four_words)(words[3] != nothing));
 }
 
 static inline uint32_t any_word(four_words words) {

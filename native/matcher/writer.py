@@ -1,14 +1,17 @@
 """Writing a member index: the office's side."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from native.matcher.digests import build_digests
+from native.matcher.digests import page_digests, tree_of
 from native.matcher.errors import EntryRefused
-from native.matcher.fill import Entries
+from native.matcher.fill import Entries, Filling, SpillsTooMuch
 from native.matcher.header import (
     FILTER_BLOCK_BYTES,
     HEADER_BYTES,
@@ -23,10 +26,6 @@ from native.matcher.header import (
     encode_header,
 )
 from native.matcher.schemes import (
-    CHECKS,
-    LENGTH_MAX,
-    MEMBER_MAX,
-    TOKEN_BYTES_MAX,
     Scheme,
     check_key,
     key_id,
@@ -44,9 +43,9 @@ FILTER_BITS_A_KEY = 10
 SPILL_SHARE_MAX = 1000
 """At most one key in so many may spill, and SPILL_ENTRIES_FREE more."""
 SPILL_ENTRIES_FREE = 64
-STORED_TOMBSTONE = 2**32 - 1
 FILE_MODE = 0o600
-TEXT_FORBIDDEN = frozenset(" ?")
+ROW_BYTES = 64 * PAGE_BYTES
+"""So much of the table is filled before it is digested and written."""
 
 
 @dataclass(frozen=True)
@@ -108,180 +107,135 @@ def build(
         raise ValueError("generations count from 1, and a delta is newer than its base")
     if not schemes or len(schemes) > SCHEMES_MAX or len({s.name for s in schemes}) != len(schemes):
         raise ValueError(f"an index has 1 to {SCHEMES_MAX} schemes with different names")
-    gathered = _Gathered(schemes, key, base_generation or generation, confirm)
-    for name, identifier, member in entries:
-        if not 0 <= member <= MEMBER_MAX:
-            raise EntryRefused(
-                f"entry {gathered.count}: a member is 0 to {MEMBER_MAX}, not {member}",
-                "Give each member a number in that range.",
+    hash_generation = base_generation or generation
+    gathered = Entries(
+        schemes,
+        [
+            (
+                scheme_hash_key(key, scheme.name, hash_generation),
+                scheme_confirm_key(key, scheme.name, hash_generation),
             )
-        gathered.add(name, identifier, member + 1)
+            for scheme in schemes
+        ],
+        confirm,
+    )
+    gathered.add(entries)
     for column in columns:
-        gathered.add_column(column)
-    additions = gathered.count
-    for name, identifier in removed:
-        gathered.add(name, identifier, STORED_TOMBSTONE)
-    tombstones = gathered.count - additions
+        gathered.add_column(column.scheme, column.length, column.values, column.members)
+    additions = len(gathered)
+    gathered.remove(removed)
+    tombstones = len(gathered) - additions
     if tombstones and not base_generation:
         raise ValueError("only a delta removes identifiers")
     with_filter = bool(base_generation) if filter is None else filter
-    return _write(
-        Path(path), gathered, generation, base_generation, tombstones, with_filter, sign, key
-    )
-
-
-class _Gathered:
-    """The entries, hashed, and what the header says of each scheme."""
-
-    def __init__(
-        self, schemes: Sequence[Scheme], key: bytes, hash_generation: int, confirm: bool
-    ) -> None:
-        self.entries = Entries(confirm)
-        self.schemes: Mapping[str, Scheme] = {s.name: s for s in schemes}
-        self.counts = dict.fromkeys(self.schemes, 0)
-        self.characters: dict[str, set[str]] = {name: set() for name in self.schemes}
-        self._keys = {
-            name: (
-                scheme_hash_key(key, name, hash_generation),
-                scheme_confirm_key(key, name, hash_generation),
-            )
-            for name in self.schemes
-        }
-
-    @property
-    def count(self) -> int:
-        return len(self.entries)
-
-    def add(self, name: str, identifier: str, stored: int) -> None:
-        scheme = self._scheme(name)
-        hash_key, confirm_key = self._keys[name]
-        if scheme.kind == "number":
-            fits = _length_fits(scheme, len(identifier)) and self.entries.add_number(
-                hash_key, confirm_key, identifier, CHECKS.index(scheme.check), stored
-            )
-        else:
-            data = identifier.encode()
-            if scheme.kind == "text":
-                fits = _length_fits(scheme, len(identifier)) and is_text(identifier)
-                if fits:
-                    self.characters[name].update(identifier)
-            else:
-                fits = 0 < len(data) <= TOKEN_BYTES_MAX
-            if fits:
-                self.entries.add_bytes(hash_key, confirm_key, data, stored)
-        if not fits:
-            raise _misfit(scheme, self.count)
-        self.counts[name] += 1
-
-    def add_column(self, column: NumberColumn) -> None:
-        scheme = self._scheme(column.scheme)
-        if scheme.kind != "number" or not _length_fits(scheme, column.length):
-            raise ValueError(f"{scheme.name} has no numbers of {column.length} digits")
-        before = self.count
-        wrong = self.entries.add_column(
-            *self._keys[scheme.name],
-            column.length,
-            CHECKS.index(scheme.check),
-            column.values,
-            column.members,
-            MEMBER_MAX,
+    with _replacing(Path(path)) as file:
+        written = _write_content(file, gathered, with_filter)
+        header = Header(
+            generation=generation,
+            base_generation=base_generation,
+            entries=additions + tombstones - written.doubles,
+            tombstones=tombstones,
+            key_id=key_id(key),
+            records=tuple(map(SchemeRecord, schemes, *zip(*gathered.counts(), strict=True))),
+            sections=_lay_out(*written.lengths),
+            root=written.root,
         )
-        if wrong >= 0:
-            raise _misfit(scheme, wrong)
-        self.counts[scheme.name] += self.count - before
-
-    def records(self) -> tuple[SchemeRecord, ...]:
-        return tuple(
-            SchemeRecord(
-                scheme,
-                self.counts[name],
-                sum(1 << ord(character) for character in self.characters[name]),
-            )
-            for name, scheme in self.schemes.items()
-        )
-
-    def _scheme(self, name: str) -> Scheme:
-        try:
-            return self.schemes[name]
-        except KeyError:
-            raise ValueError(f"the index has no scheme {name!r}") from None
-
-
-def is_text(identifier: str) -> bool:
-    """Whether a text scheme can hold it: printable ASCII without space and `?`."""
-    return (
-        identifier.isascii() and identifier.isprintable() and not TEXT_FORBIDDEN & set(identifier)
+        file.seek(0)
+        _write_all(file, encode_header(header, sign))
+    return BuildReport(
+        generation=generation,
+        entries=header.entries,
+        tombstones=tombstones,
+        doubles=written.doubles,
+        pages=written.pages,
+        spilled=header.spilled,
+        load=written.load,
+        file_bytes=header.file_bytes,
     )
 
 
-def _length_fits(scheme: Scheme, length: int) -> bool:
-    return length in scheme.lengths if scheme.lengths else 1 <= length <= LENGTH_MAX[scheme.kind]
+@dataclass(frozen=True)
+class _Written:
+    """What follows the header: the lengths of its sections, and what else was found on the way."""
+
+    lengths: tuple[int, ...]
+    root: bytes
+    doubles: int
+    pages: int
+    load: float
 
 
-def _misfit(scheme: Scheme, position: int) -> EntryRefused:
-    check = f" with a right {scheme.check} check digit" if scheme.check != "none" else ""
-    return EntryRefused(
-        f"entry {position} is no {scheme.kind} of scheme {scheme.name}{check},"
-        " or its member is out of range",
-        "Leave it out, correct it, or give the scheme the lengths and check digit it really has.",
-    )
-
-
-def _write(
-    path: Path,
-    gathered: _Gathered,
-    generation: int,
-    base_generation: int,
-    tombstones: int,
-    with_filter: bool,
-    sign: Callable[[bytes], bytes] | None,
-    key: bytes,
-) -> BuildReport:
-    total = gathered.count
+def _write_content(file: FileIO, gathered: Entries, with_filter: bool) -> _Written:
+    """Writes all sections; with more room in the table when too many keys find no place."""
+    total = len(gathered)
+    blocks = -(-total * FILTER_BITS_A_KEY // (8 * FILTER_BLOCK_BYTES)) if with_filter else 0
     load = LOAD
     while True:
         pages = max(1, -(-total // int(PAGE_SLOTS * load)))
         if pages > PAGES_MAX:
             raise ValueError(f"{total} entries are more than one index holds")
-        blocks = -(-total * FILTER_BITS_A_KEY // (8 * FILTER_BLOCK_BYTES)) if with_filter else 0
-        spill_max = total // SPILL_SHARE_MAX + SPILL_ENTRIES_FREE
-        filled = gathered.entries.fill(pages, max(blocks, with_filter), spill_max)
-        if filled is not None:
+        filling = Filling(
+            gathered,
+            pages,
+            max(blocks, with_filter),
+            total // SPILL_SHARE_MAX + SPILL_ENTRIES_FREE,
+        )
+        try:
+            digests = _write_table(file, filling)
             break
-        load -= LOAD_STEP
-        if load < LOAD_MIN:
-            raise EntryRefused(
-                "too many entries fall on the same page",
-                "Look for identifiers that are given many times and keep one of each.",
-            )
-    content, doubles = filled
-    parts = [_padded(part) for part in content]
-    digests, root = build_digests([memoryview(part) for part in parts])
-    header = Header(
-        generation=generation,
-        base_generation=base_generation,
-        entries=total - doubles,
-        tombstones=tombstones,
-        key_id=key_id(key),
-        records=gathered.records(),
-        sections=_lay_out(*map(len, content), len(digests)),
-        root=root,
-    )
-    _replace(path, [encode_header(header, sign), *parts, digests])
-    return BuildReport(
-        generation=generation,
-        entries=header.entries,
-        tombstones=tombstones,
-        doubles=doubles,
-        pages=pages,
-        spilled=header.spilled,
-        load=load,
-        file_bytes=header.file_bytes,
-    )
+        except SpillsTooMuch:
+            load -= LOAD_STEP
+            if load < LOAD_MIN:
+                raise EntryRefused(
+                    "too many entries fall on the same page",
+                    "Look for identifiers that are given many times and keep one of each.",
+                ) from None
+    lengths = [pages * PAGE_BYTES]
+    for section in filling.sections():
+        lengths.append(len(section))
+        digests += _write_pages(file, _padded(section))
+    tree, root = tree_of(digests)
+    _write_all(file, tree)
+    return _Written((*lengths, len(tree)), root, filling.doubles(), pages, load)
 
 
-def _padded(part: bytearray) -> bytes | bytearray:
-    return part if len(part) % PAGE_BYTES == 0 else part + bytes(-len(part) % PAGE_BYTES)
+def _write_table(file: FileIO, filling: Filling) -> bytes:
+    """Writes the table where it belongs, and returns the digests of its pages. A row of pages is
+    digested and written by a thread of its own while the next one is filled, in the cache."""
+    file.seek(HEADER_BYTES)
+    file.truncate()
+    digests: list[bytes] = []
+    room, other = bytearray(ROW_BYTES), bytearray(ROW_BYTES)
+    with ThreadPoolExecutor(1, "member-index") as hand:
+        busy: Future[bytes] | None = None
+        while filled := filling.fill(room):
+            if busy is not None:
+                digests.append(busy.result())
+            busy = hand.submit(_write_pages, file, memoryview(room)[: filled * PAGE_BYTES])
+            room, other = other, room
+        if busy is not None:
+            digests.append(busy.result())
+    return b"".join(digests)
+
+
+def _write_pages(file: FileIO, pages: "Buffer") -> bytes:
+    """Writes whole pages, and returns their digests."""
+    view = memoryview(pages)
+    digests = b"".join(page_digests(view))
+    _write_all(file, view)
+    return digests
+
+
+def _write_all(file: FileIO, data: "Buffer") -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _padded(section: bytearray) -> bytearray:
+    return (
+        section if len(section) % PAGE_BYTES == 0 else section + bytes(-len(section) % PAGE_BYTES)
+    )
 
 
 def _lay_out(*lengths: int) -> Sections:
@@ -293,18 +247,16 @@ def _lay_out(*lengths: int) -> Sections:
     return Sections(*sections)
 
 
-def _replace(path: Path, parts: Sequence[bytes | bytearray]) -> None:
-    """Writes a new file and puts it in place of `path`. A file that is mapped somewhere is never
-    written to: its readers would die."""
+@contextmanager
+def _replacing(path: Path) -> Generator[FileIO]:
+    """A new file that takes the place of `path` when all went well. A file that is mapped somewhere
+    is never written to: its readers would die."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE)
     try:
         with os.fdopen(descriptor, "wb", buffering=0) as file:
-            for part in parts:
-                rest = memoryview(part)
-                while rest:
-                    rest = rest[file.write(rest) :]
+            yield file
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:

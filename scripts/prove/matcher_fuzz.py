@@ -14,7 +14,7 @@ from pathlib import Path
 from zlib import crc32
 
 from native.matcher import IndexRefused, MemberIndex, Scheme, build, writer
-from native.matcher.digests import build_digests
+from native.matcher.digests import page_digests, tree_of
 from native.matcher.header import CRC_AT, HEADER_BYTES, PAGE_BYTES, decode_header
 
 KEY = bytes(range(32))
@@ -93,7 +93,8 @@ def forged(data: bytes, choose: random.Random) -> bytes:
             at = choose.randrange(HEADER_BYTES // 4, content_end // 4) * 4
             word = choose.choice((*WORDS, choose.getrandbits(32)))
             changed[at : at + 4] = word.to_bytes(4, "little")
-        digests, root = build_digests([memoryview(bytes(changed[HEADER_BYTES:content_end]))])
+        content = memoryview(bytes(changed[HEADER_BYTES:content_end]))
+        digests, root = tree_of(b"".join(page_digests(content)))
         changed[content_end:] = digests
         changed[ROOT_AT : ROOT_AT + 32] = root
     if choose.random() < 0.6:

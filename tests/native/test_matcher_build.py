@@ -127,11 +127,11 @@ def test_two_keys_with_one_remainder_are_both_found(place: Callable[[], Path], k
               for n in ONE_REMAINDER]  # fmt: skip
     assert hashes[0] & 0xFFFFFFFF == hashes[1] & 0xFFFFFFFF
     path = place()
-    entries = [("legacy", n, i) for i, n in enumerate([*ONE_REMAINDER, *numbers(300)])]
+    entries = [("legacy", n, i) for i, n in enumerate([*ONE_REMAINDER, *numbers(40)])]
     report = build(path, [LEGACY], entries, key=key, generation=1)
     assert (report.pages, report.spilled) == (1, 2)
     index = MemberIndex.open(path, key=key)
-    assert [index.find("legacy", n) for _, n, _ in entries] == list(range(302))
+    assert [index.find("legacy", n) for _, n, _ in entries] == list(range(42))
     assert index.near("legacy", ONE_REMAINDER[0][:-1] + "?")[0].member == 0
 
 
