@@ -36,28 +36,33 @@ typedef struct {
     uint64_t alphabet[2];
     int kind, check;
     /* by what the check sum lacks to a multiple of ten: */
-    uint8_t mended[10][2][10];   /* the digit that adds that much more, by parity of its place */
-    uint8_t solved[2][20];         /* the digit that mends a sum of 0 to 19, by parity of its place */
-    uint8_t swappable[10][2][100]; /* whether swapping two digits adds that much, by parity of the
-                                      right one's place and the two */
+    int8_t steps[10][20];       /* from a digit to the one that adds that much more, by row */
+    uint8_t swappable[10][200]; /* whether swapping two digits adds that much, by row of the right
+                                   one * 10 + the left one */
+    uint8_t solved[2][20];      /* the digit that mends a sum of 0 to 19, by parity of its place */
 } domain;
+
+/* What a digit adds to the check sum depends on the parity of its place, and so on its row. */
+static inline uint8_t row_of(int place, int digit) {
+    return (uint8_t)((place & 1) * 10 + digit);
+}
 
 static inline void domain_fill(domain *d) {
     const uint8_t (*share)[10] = CHECK_SHARE[d->check];
-    for (int lacking = 0; lacking < 10; lacking++)
-        for (int parity = 0; parity < 2; parity++)
-            for (int a = 0; a < 10; a++) {
-                d->solved[parity][a] = d->solved[parity][10 + a] =
-                    CHECK_DIGIT[d->check][parity][(10 - a) % 10];
-                d->mended[lacking][parity][a] =
-                    CHECK_DIGIT[d->check][parity][(share[parity][a] + lacking) % 10];
+    for (int parity = 0; parity < 2; parity++)
+        for (int a = 0; a < 10; a++) {
+            d->solved[parity][a] = d->solved[parity][10 + a] = CHECK_DIGIT[d->check][parity][(10 - a) % 10];
+            for (int lacking = 0; lacking < 10; lacking++) {
+                const int other = CHECK_DIGIT[d->check][parity][(share[parity][a] + lacking) % 10];
+                d->steps[lacking][row_of(parity, a)] = (int8_t)(other - a);
                 for (int b = 0; b < 10; b++) {
                     const int before = share[!parity][a] + share[parity][b];
                     const int after = share[!parity][b] + share[parity][a];
-                    d->swappable[lacking][parity][a * 10 + b] =
+                    d->swappable[lacking][row_of(parity, b) * 10 + a] =
                         a != b && (after - before + 20 - lacking) % 10 == 0;
                 }
             }
+        }
 }
 
 /* A member who has a candidate. A number has only its key, a text only its characters. */
@@ -119,9 +124,14 @@ static void near_keep(near_search *s, int i, uint32_t stored) {
         s->hit_room *= 2;
     }
     near_hit *hit = s->hits + s->hit_count++;
-    hit->key = s->is_text ? 0 : s->key[i];
-    hit->length = s->is_text ? s->length[i] : 0;
-    memcpy(hit->text, s->text[s->is_text ? i : 0], hit->length);
+    hit->key = 0;
+    hit->length = 0;
+    if (s->is_text) {
+        hit->length = s->length[i];
+        memcpy(hit->text, s->text[i], hit->length);
+    } else {
+        hit->key = s->key[i];
+    }
     hit->stored = stored;
     hit->what = s->what[i];
 }
@@ -182,21 +192,26 @@ static void near_hits(near_search *s) {
     }
 }
 
-/* Hashes the candidates that wait and starts fetching their lines. */
-static void near_start(near_search *s) {
+/* Hashes the candidates up to `n` and starts fetching their lines. */
+static void near_start(near_search *s, int n) {
     const siphash_key key = s->domain->hash_key;
     batch *b = &s->batch;
-    const int from = b->n;
-    if (s->is_text)
-        for (int i = from; i < s->waiting; i++) b->hash[i] = siphash_bytes(key, s->text[i], s->length[i]);
-    else
-        siphash_numbers(key, s->key + from, b->hash + from, s->waiting - from);
-    batch_fetch(b, s->overlay, s->waiting);
+    if (!s->is_text) {
+        batch_fetch_numbers(b, s->overlay, key, s->key, n);
+        return;
+    }
+    for (int i = b->n; i < n; i++) b->hash[i] = siphash_bytes(key, s->text[i], s->length[i]);
+    batch_fetch(b, s->overlay, n);
+}
+
+/* The same for those that fill groups, while more candidates are still to come. */
+static inline void near_start_groups(near_search *s) {
+    near_start(s, s->waiting - (s->waiting - s->batch.n) % SIPHASH_GROUP);
 }
 
 /* Looks the candidates that wait up. */
 static void near_flush(near_search *s) {
-    near_start(s);
+    near_start(s, s->waiting);
     const uint32_t any = batch_find(&s->batch, s->overlay);
     if (UNLIKELY(any == FOUND_DAMAGE)) s->damaged = 1;
     else if (any) near_hits(s);

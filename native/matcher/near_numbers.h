@@ -22,22 +22,27 @@ static inline void near_number(near_search *s, size_t at, uint64_t key, int chan
     s->what[at] = (uint16_t)((size_t)change << 8 | place);
 }
 
-/* Digits, the first at the left; the value modulo 2^64, and what the digits add to the check sum
- * at their places. */
+/* Digits, the first at the left, and their rows; the value modulo 2^64, and what the digits add to
+ * the check sum at their places. */
 typedef struct {
     int n;
-    uint8_t digit[QUERY_MAX];
+    uint8_t digit[QUERY_MAX], row[QUERY_MAX];
     uint64_t value;
     unsigned sum;
 } digits;
 
 static inline void digits_add_up(digits *q, int check) {
-    q->value = 0;
+    const uint8_t *share = CHECK_SHARE[check][0];
     q->sum = 0;
     for (int i = 0; i < q->n; i++) {
-        q->value = q->value * 10 + q->digit[i];
-        q->sum += CHECK_SHARE[check][(q->n - 1 - i) & 1][q->digit[i]];
+        q->row[i] = row_of(q->n - 1 - i, q->digit[i]);
+        q->sum += share[q->row[i]];
     }
+}
+
+static inline void digits_value(digits *q) {
+    q->value = 0;
+    for (int i = 0; i < q->n; i++) q->value = q->value * 10 + q->digit[i];
 }
 
 /* How much is missing from the check sum to a multiple of ten. */
@@ -45,20 +50,22 @@ static inline int lacking(unsigned sum) {
     return (int)((1000 - sum) % 10);
 }
 
-/* One digit other, from the digit `from` on: where there is a check digit, the one that mends it. */
+/* One digit other, from the digit `from` on: the one that mends the check sum. Each digit has one,
+ * unless the sum is right: then none has. */
 static void near_mended(near_search *s, const digits *q, int from, int change) {
     const int lacks = lacking(q->sum);
-    const uint8_t *mended = s->domain->mended[lacks][0];
+    const int8_t *steps = s->domain->steps[lacks];
     const uint64_t whole = FIRST_KEY[q->n] + q->value;
-    if (!lacks) return; /* no other digit adds nothing */
+    if (!lacks) return;
     near_room(s);
-    size_t at = (size_t)s->waiting, place = (size_t)q->n - (size_t)from;
-    for (size_t i = (size_t)from; place-- > 0; i++) {
-        const uint64_t x = q->digit[i], y = mended[(place & 1) * 10 + x];
-        near_number(s, at, whole + (y - x) * POWER_OF_TEN[place], change, i);
-        at += y != x;
+    const size_t n = (size_t)q->n;
+    size_t at = (size_t)s->waiting;
+    for (size_t i = (size_t)from; i < n; i++) {
+        const uint64_t step = (uint64_t)(int64_t)steps[q->row[i]];
+        near_number(s, at++, whole + step * POWER_OF_TEN[n - 1 - i], change, i);
     }
     s->waiting = (int)at;
+
 }
 
 static void near_substituted(near_search *s, const digits *q, int from, int change) {
@@ -73,15 +80,16 @@ static void near_substituted(near_search *s, const digits *q, int from, int chan
 
 /* Two neighbours changed places. */
 static void near_swapped(near_search *s, const digits *q, int change) {
-    const uint8_t *swappable = s->domain->swappable[lacking(q->sum)][0];
+    const uint8_t *swappable = s->domain->swappable[lacking(q->sum)];
     const uint64_t whole = FIRST_KEY[q->n] + q->value;
     near_room(s);
-    size_t at = (size_t)s->waiting, place = (size_t)q->n - 1;
+    const size_t n = (size_t)q->n;
+    size_t at = (size_t)s->waiting;
     uint64_t a = q->digit[0];
-    for (size_t i = 0; place-- > 0; i++) {
+    for (size_t i = 0; i + 1 < n; i++) {
         const uint64_t b = q->digit[i + 1];
-        near_number(s, at, whole + (b - a) * NINE_TIMES_POWER[place], change, i);
-        at += swappable[(place & 1) * 100 + a * 10 + b];
+        near_number(s, at, whole + (b - a) * NINE_TIMES_POWER[n - 2 - i], change, i);
+        at += swappable[q->row[i + 1] * 10 + a];
         a = b;
     }
     s->waiting = (int)at;
@@ -155,6 +163,7 @@ static void near_second(near_search *s, digits *first, int from) {
     const domain *d = s->domain;
     if (!allows(d, first->n - 1) && !allows(d, first->n) && !allows(d, first->n + 1)) return;
     digits_add_up(first, d->check);
+    digits_value(first);
     near_one(s, first, from, 1);
 }
 
@@ -210,7 +219,7 @@ static void near_unreadable(near_search *s, const uint8_t *place, int open, uint
         for (uint64_t x = 0; x < 10; x++)
             near_number(s, at++, key + x * unit + solved[sum + here[x]] * POWER_OF_TEN[place[1]], CHANGE_UNREADABLE, 0);
         s->waiting = (int)at;
-        near_start(s);
+        near_start_groups(s);
     } else if (d->check && open == 1) {
         near_room(s);
         near_number(s, (size_t)s->waiting++, key + d->solved[place[0] & 1][sum] * unit, CHANGE_UNREADABLE, 0);
@@ -229,11 +238,16 @@ static void near_unreadable(near_search *s, const uint8_t *place, int open, uint
 /* Reads digits and unreadable ones, which count as zeros and whose places from the right are noted;
  * false when there is anything else. */
 static int near_digits(const char *text, size_t length, digits *q, uint8_t *place, int *opens) {
+    unsigned strange = 0;
     *opens = 0;
     if (length == 0 || length > NUMBER_DIGITS_MAX + 2) return 0;
     q->n = (int)length;
-    for (int i = 0; i < q->n; i++) {
+    for (size_t i = 0; i < length; i++) {
         q->digit[i] = (uint8_t)(text[i] - '0');
+        strange |= q->digit[i] > 9;
+    }
+    if (!strange) return 1;
+    for (int i = 0; i < q->n; i++) {
         if (q->digit[i] <= 9) continue;
         if (text[i] != '?' || *opens == UNREADABLE_MAX) return 0;
         place[(*opens)++] = (uint8_t)(q->n - 1 - i);
@@ -245,9 +259,12 @@ static int near_digits(const char *text, size_t length, digits *q, uint8_t *plac
 static void near_numbers(near_search *s, const char *text, size_t length, int errors) {
     digits q;
     uint8_t place[UNREADABLE_MAX];
+    uint64_t key;
     int opens;
     if (!near_digits(text, length, &q, place, &opens)) return;
     digits_add_up(&q, s->domain->check);
+    if (number_key(text, length, &key)) q.value = key - FIRST_KEY[length];
+    else digits_value(&q);
     if (opens) {
         if (allows(s->domain, q.n)) near_unreadable(s, place, opens, FIRST_KEY[q.n] + q.value, q.sum % 10);
     } else {

@@ -72,15 +72,11 @@ static uint32_t overlay_find_confirmed(const overlay *o, uint64_t hash, uint16_t
 /* ---- many keys: batch_begin, batch_put for each, batch_find ---- */
 
 typedef struct {
-    const uint32_t *a, *b;
-} two_lines;
-
-typedef struct {
     int n;
     uint8_t states; /* of all pages that it needs, together */
     uint64_t hash[BATCH_ROOM];
+    uint64_t line[BATCH_ROOM], line_a[BATCH_ROOM], line_b[BATCH_ROOM]; /* addresses; the same twice where one is enough */
     uint32_t stored[BATCH_MAX]; /* after batch_find: the member + 1, or 0 */
-    two_lines lines[BATCH_MAX];
 } batch;
 
 static inline void batch_begin(batch *b) {
@@ -103,12 +99,16 @@ static inline void batch_place(batch *b, const table *t, int from, int to) {
         const char *c = lines + (size_t)(p.line_a ^ ((p.line_a ^ p.line_b) & overflows)) * LINE_BYTES;
         PREFETCH(a);
         PREFETCH(c);
-        b->lines[i].a = (const uint32_t *)a;
-        b->lines[i].b = (const uint32_t *)c;
+        b->line_a[i] = (uintptr_t)a;
+        b->line_b[i] = (uintptr_t)c;
         states |= lines_state[p.page];
     }
     b->states = states;
 }
+
+#ifdef MATCHER_AVX2
+#include "overlay_avx2.h"
+#endif
 
 /* Takes the hashes that were written to `hash` up to `n` (at most BATCH_MAX), and starts fetching
  * what they will need. */
@@ -120,6 +120,18 @@ static inline void batch_fetch(batch *b, const overlay *o, int n) {
     else
         batch_place(b, t, b->n, n);
     b->n = n;
+}
+
+/* Takes numbers up to `n`, hashes them, and starts fetching what they will need. */
+static inline void batch_fetch_numbers(batch *b, const overlay *o, siphash_key key, const uint64_t *numbers, int n) {
+#ifdef MATCHER_AVX2
+    if (has_avx2() && !o->base.filter) {
+        batch_fetch_numbers_avx2(b, &o->base, key, numbers, n);
+        return;
+    }
+#endif
+    siphash_numbers(key, numbers + b->n, b->hash + b->n, n - b->n);
+    batch_fetch(b, o, n);
 }
 
 static inline void batch_put(batch *b, const overlay *o, uint64_t hash) {
@@ -144,7 +156,18 @@ static int batch_filter(const batch *b, const table *t, uint8_t *maybe, int *dam
 }
 
 static inline uint32_t batch_compare(batch *b, int i) {
-    return b->stored[i] = lines_find(b->lines[i].a, b->lines[i].b, (uint32_t)b->hash[i]);
+    const uint32_t *line_a = (const uint32_t *)(uintptr_t)b->line_a[i];
+    const uint32_t *line_b = (const uint32_t *)(uintptr_t)b->line_b[i];
+    return b->stored[i] = lines_find(line_a, line_b, (uint32_t)b->hash[i]);
+}
+
+static uint32_t batch_compare_all(batch *b) {
+    uint32_t any = 0;
+#ifdef MATCHER_AVX2
+    if (has_avx2()) return batch_compare_avx2(b);
+#endif
+    for (int i = 0; i < b->n; i++) any |= batch_compare(b, i);
+    return any;
 }
 
 /* Checks the pages that were not used before. They may still be on the disk, so all are asked for
@@ -166,7 +189,7 @@ static uint32_t batch_find_base(batch *b, const table *t, const uint8_t *maybe, 
     if (maybe)
         for (int j = 0; j < count; j++) any |= batch_compare(b, maybe[j]);
     else
-        for (int i = 0; i < count; i++) any |= batch_compare(b, i);
+        any = batch_compare_all(b);
     if (UNLIKELY(b->states & PAGE_HAS_SPILLED))
         for (int j = 0; j < count; j++) {
             const int i = maybe ? maybe[j] : j;

@@ -83,6 +83,7 @@ static inline uint64_t siphash_bytes(siphash_key key, const char *data, size_t l
 #define SIPHASH_GROUP 4
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define MATCHER_AVX2
 #include <immintrin.h>
 
 #define FOUR_OF(x) _mm256_set1_epi64x((long long)(x))
@@ -102,45 +103,44 @@ static inline uint64_t siphash_bytes(siphash_key key, const char *data, size_t l
     } while (0)
 
 /* The same steps as siphash_number, in four lanes. A rotation by 32 or 16 is a shuffle. */
-__attribute__((target("avx2"))) static inline void siphash_groups_avx2(siphash_key key, const uint64_t *numbers,
-                                                                       uint64_t *hashes, int n) {
-    const siphash_state start = siphash_start(key);
+__attribute__((target("avx2"))) static inline __m256i siphash_four(const siphash_state *start, __m256i word) {
     const __m256i length = FOUR_OF(UINT64_C(8) << 56);
     const __m256i by_16 = _mm256_setr_epi8(6, 7, 0, 1, 2, 3, 4, 5, 14, 15, 8, 9, 10, 11, 12, 13, 6, 7, 0, 1,
                                            2, 3, 4, 5, 14, 15, 8, 9, 10, 11, 12, 13);
+    __m256i v0 = FOUR_OF(start->v0), v1 = FOUR_OF(start->v1);
+    __m256i v2 = FOUR_OF(start->v2), v3 = _mm256_xor_si256(FOUR_OF(start->v3), word);
+    SIPHASH_ROUND_FOUR(v0, v1, v2, v3);
+    v0 = _mm256_xor_si256(v0, word);
+    v3 = _mm256_xor_si256(v3, length);
+    SIPHASH_ROUND_FOUR(v0, v1, v2, v3);
+    v0 = _mm256_xor_si256(v0, length);
+    v2 = _mm256_xor_si256(v2, FOUR_OF(0xff));
+    SIPHASH_ROUND_FOUR(v0, v1, v2, v3);
+    SIPHASH_ROUND_FOUR(v0, v1, v2, v3);
+    SIPHASH_ROUND_FOUR(v0, v1, v2, v3);
+    return _mm256_xor_si256(_mm256_xor_si256(v0, v1), _mm256_xor_si256(v2, v3));
+}
+
+__attribute__((target("avx2"))) static inline void siphash_numbers_avx2(siphash_key key, const uint64_t *numbers,
+                                                                        uint64_t *hashes, int n) {
+    const siphash_state start = siphash_start(key);
     for (int i = 0; i < n; i += SIPHASH_GROUP) {
-        const __m256i word = _mm256_loadu_si256((const __m256i *)(numbers + i));
-        __m256i v0 = FOUR_OF(start.v0), v1 = FOUR_OF(start.v1);
-        __m256i v2 = FOUR_OF(start.v2), v3 = _mm256_xor_si256(FOUR_OF(start.v3), word);
-        SIPHASH_ROUND_FOUR(v0, v1, v2, v3);
-        v0 = _mm256_xor_si256(v0, word);
-        v3 = _mm256_xor_si256(v3, length);
-        SIPHASH_ROUND_FOUR(v0, v1, v2, v3);
-        v0 = _mm256_xor_si256(v0, length);
-        v2 = _mm256_xor_si256(v2, FOUR_OF(0xff));
-        SIPHASH_ROUND_FOUR(v0, v1, v2, v3);
-        SIPHASH_ROUND_FOUR(v0, v1, v2, v3);
-        SIPHASH_ROUND_FOUR(v0, v1, v2, v3);
-        const __m256i hash = _mm256_xor_si256(_mm256_xor_si256(v0, v1), _mm256_xor_si256(v2, v3));
-        _mm256_storeu_si256((__m256i *)(hashes + i), hash);
+        const __m256i words = _mm256_loadu_si256((const __m256i *)(numbers + i));
+        _mm256_storeu_si256((__m256i *)(hashes + i), siphash_four(&start, words));
     }
 }
 
-static inline int siphash_is_wide(void) {
+static inline int has_avx2(void) {
     return __builtin_cpu_supports("avx2");
-}
-#else
-static inline int siphash_is_wide(void) {
-    return 0;
 }
 #endif
 
 /* Hashes `n` numbers. Both arrays have room for a multiple of SIPHASH_GROUP; what is beyond `n` is
  * read and written, and means nothing. */
 static inline void siphash_numbers(siphash_key key, const uint64_t *numbers, uint64_t *hashes, int n) {
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-    if (siphash_is_wide()) {
-        siphash_groups_avx2(key, numbers, hashes, n);
+#ifdef MATCHER_AVX2
+    if (has_avx2()) {
+        siphash_numbers_avx2(key, numbers, hashes, n);
         return;
     }
 #endif
