@@ -5,7 +5,6 @@
 cimport cython
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp
 from cpython.long cimport PyLong_FromUnsignedLong
 
 from array import array
@@ -40,16 +39,21 @@ cdef extern from *:
         PyTuple_SET_ITEM(triple, 2, c);
         return triple;
     }
+
+    /* An ASCII text of that length whose characters are still to be written, to TEXT_ROOM. */
+    #define new_text(length) PyUnicode_New((Py_ssize_t)(length), 127)
+    #define TEXT_ROOM(text) ((char *)PyUnicode_1BYTE_DATA(text))
     """
     bint TEXT_IS_ASCII(object text)
     const char *TEXT_DATA(object text)
     size_t TEXT_LENGTH(object text)
     object new_triple(object type, object a, object b, object c)
+    object new_text(size_t length)
+    char *TEXT_ROOM(object text)
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     bint PyUnicode_Check(object text)
-    str PyUnicode_DecodeASCII(const char *text, Py_ssize_t size, const char *errors)
 
 cdef enum:
     TEXT_CHARACTERS_MAX = 32
@@ -168,8 +172,6 @@ cdef class View:
         cdef near_hit *hit
         cdef size_t i, length
         cdef const char *data
-        cdef char found[TEXT_CHARACTERS_MAX]
-        cdef int found_length
         cdef list candidates = []
         if d.kind == KIND_TOKEN:
             raise ValueError("a token is only looked up whole")
@@ -197,12 +199,13 @@ cdef class View:
             near_order(&search)
             for i in range(search.hit_count):
                 hit = &search.hits[i]
-                found_length = near_hit_text(&search, hit, found)
-                if <size_t>found_length == length and memcmp(found, data, length) == 0:
-                    continue
+                found = new_text(near_hit_length(&search, hit))
+                near_hit_text(&search, hit, TEXT_ROOM(found))
+                if errors == 2 and found == identifier:
+                    continue  # one error undid the other
                 candidates.append(new_triple(
                     Candidate,
-                    PyUnicode_DecodeASCII(found, found_length, NULL),
+                    found,
                     PyLong_FromUnsignedLong(hit.stored - 1),
                     CHANGES[hit.what >> 8],
                 ))

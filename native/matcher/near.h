@@ -136,11 +136,14 @@ static void near_keep(near_search *s, int i, uint32_t stored) {
     hit->what = s->what[i];
 }
 
-/* Writes the identifier, at most TEXT_CHARACTERS_MAX characters, and returns how many they are. */
-static inline int near_hit_text(const near_search *s, const near_hit *hit, char *text) {
-    if (!s->is_text) return number_text(hit->key, text);
-    memcpy(text, hit->text, hit->length);
-    return hit->length;
+/* How many characters the identifier has, at most TEXT_CHARACTERS_MAX, and the identifier. */
+static inline int near_hit_length(const near_search *s, const near_hit *hit) {
+    return s->is_text ? hit->length : number_length(hit->key);
+}
+
+static inline void near_hit_text(const near_search *s, const near_hit *hit, char *text) {
+    if (s->is_text) memcpy(text, hit->text, hit->length);
+    else number_text(hit->key, number_length(hit->key), text);
 }
 
 static int hit_identity(const near_hit *a, const near_hit *b) {

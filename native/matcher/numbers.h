@@ -111,16 +111,24 @@ static inline int number_key(const char *text, size_t length, uint64_t *key) {
     return 1;
 }
 
-/* Writes the digits of a key's number (no end mark) and returns how many. */
-static inline int number_text(uint64_t key, char *text) {
+/* How many digits a key's number has. */
+static inline int number_length(uint64_t key) {
     int length = 1;
-    while (key >= FIRST_KEY[length + 1] && length < NUMBER_DIGITS_MAX) length++;
-    uint64_t value = key - FIRST_KEY[length];
-    for (int i = length - 1; i >= 0; i--) {
-        text[i] = (char)('0' + value % 10);
-        value /= 10;
-    }
+    for (int i = 2; i <= NUMBER_DIGITS_MAX; i++) length += key >= FIRST_KEY[i];
     return length;
+}
+
+/* Writes the digits of a key's number, no end mark; eight at a time, so that divisions overlap. */
+static inline void number_text(uint64_t key, int length, char *text) {
+    uint64_t value = key - FIRST_KEY[length];
+    for (int end = length; end > 0; end -= 8) {
+        uint32_t part = (uint32_t)(value % 100000000);
+        value /= 100000000;
+        for (int i = end - 1; i >= 0 && i >= end - 8; i--) {
+            text[i] = (char)('0' + part % 10);
+            part /= 10;
+        }
+    }
 }
 
 /* Check shares of four digits at once: places 0 to 3 from the right, value 0 to 9999. */
