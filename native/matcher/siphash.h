@@ -82,7 +82,7 @@ static inline uint64_t siphash_bytes(siphash_key key, const char *data, size_t l
 
 #define SIPHASH_GROUP 4
 
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__)) && !defined(MATCHER_PORTABLE)
 #define MATCHER_AVX2
 #include <immintrin.h>
 

@@ -9,6 +9,9 @@ rounds. Within a round the queries are asked in pieces, and the median piece cou
 piece during which the system gave the processor to somebody else does not. The bars are those of
 the matcher's design at ten million; other sizes have none.
 
+We build with two threads (one fills, one digests and writes), the others with one; our processor
+time is told beside it.
+
 Floors: a call of a compiled function that does nothing, a random read that waits for the one
 before, and so many random reads at once, all in the pages of the very index.
 """
@@ -25,114 +28,52 @@ import tempfile
 import time
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from native.matcher import BuildReport, MemberIndex, NumberColumn, Scheme, build, meter
 from scripts.bench import matcher_peers as peers
 from scripts.bench.figures import Figure, Report
 from scripts.bench.matcher_cards import Cards
+from scripts.bench.matcher_rounds import (
+    HUNDRED,
+    NEAR_CALLS,
+    SEED,
+    TWELVE,
+    Contest,
+    Rounds,
+    check_answers,
+    loop_ns,
+    one_round,
+)
 
 SCHEME = Scheme("card", "number", "gs1", (13,))
 JUDGED_N = 10_000_000
 RAPIDFUZZ_N = 100_000
-SEED = 7
 ROUNDS = 15
 QUICK_ROUNDS = 3
 QUICK_N = 20_000
-CALLS = 20_000
-NEAR_CALLS = 10_000
-WIDE_CALLS = 2_000
 SLOW_CALLS = 10
-PIECE = 2_000
-WIDE_PIECE = 400
 OPENINGS = 50
 COLD_CALLS = 200
-TWELVE, HUNDRED = "12 reads at once", "100 reads at once"
 PEERS_LEAST = {"sqlite": 10.0, "lmdb": 5.0, "marisa-trie": 5.5}
 KEY = bytes(range(32))
 
-Ask = Callable[[list[str]], float]
-Draw = Callable[[int, random.Random], list[str]]
 
-
-@dataclass
-class Contest:
-    """Everybody who is asked."""
-
-    cards: Cards
-    plain: MemberIndex
-    index: MemberIndex
-    """The same with the delta over it."""
-    members: dict[str, int]
-    others: list[peers.Peer]
-
-
-@dataclass
-class Rounds:
-    """Nanoseconds of each contender, one for each round."""
-
-    ns: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
-
-    def take(self, name: str, value: float) -> None:
-        self.ns.setdefault(name, []).append(value)
-
-    def figure(self, name: str) -> Figure:
-        rounds = self.ns[name]
-        return Figure(name, statistics.median(rounds), "ns", spread=(min(rounds), max(rounds)))
-
-    def ratio(self, above: str, below: Sequence[str]) -> tuple[float, tuple[float, float]]:
-        """Median, smallest and largest over the rounds of `above` ÷ the sum of `below`."""
-        each = [
-            top / sum(self.ns[name][i] for name in below) for i, top in enumerate(self.ns[above])
-        ]
-        return statistics.median(each), (min(each), max(each))
-
-
-def loop_ns(find: Callable[[str], object]) -> Ask:
-    """Nanoseconds of a call from a plain Python loop, the loop included."""
-
-    def ask(numbers: list[str]) -> float:
-        start = time.perf_counter_ns()
-        for number in numbers:
-            find(number)
-        return (time.perf_counter_ns() - start) / len(numbers)
-
-    return ask
-
-
-def typical(ask: Ask, numbers: Sequence[str]) -> float:
-    """What the median piece took."""
-    piece = PIECE if len(numbers) > WIDE_CALLS else WIDE_PIECE
-    return statistics.median(
-        ask(list(numbers[at : at + piece])) for at in range(0, len(numbers), piece)
-    )
-
-
-def floor(read: Callable[[int], float], count: int, seed: int) -> Callable[[], float]:
-    """The median piece of a floor, each of other lines."""
-    pieces = count // PIECE
-    return lambda: statistics.median(read(seed * pieces + piece) for piece in range(pieces))
-
-
-def p99_ns(find: Callable[[str], object], numbers: list[str]) -> float:
-    """What all calls but the slowest of a hundred stay below."""
-    took = array("d", bytes(8 * len(numbers)))
-    meter.call_ns(find, numbers, took)
-    return sorted(took)[len(numbers) * 99 // 100]
-
-
-def seconds(work: Callable[[], object]) -> float:
+def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     gc.collect()
-    start = time.perf_counter()
+    start = clock()
     work()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def build_index(path: Path, cards: Cards, *, with_filter: bool = False) -> BuildReport:
     column = NumberColumn("card", 13, cards.members, array("I", range(len(cards.members))))
     return build(path, [SCHEME], key=KEY, generation=1, columns=[column], filter=with_filter)
+
+
+def build_from_rows(path: Path, numbers: Sequence[str]) -> BuildReport:
+    rows = (("card", number, i) for i, number in enumerate(numbers))
+    return build(path, [SCHEME], rows, key=KEY, generation=1)
 
 
 def build_delta(path: Path, cards: Cards) -> BuildReport:
@@ -201,9 +142,13 @@ def measure(n: int, rounds: int, directory: Path, report: Report) -> None:
     say(f"{n:,}: building")
     written: list[BuildReport] = []
     took["index"] = seconds(lambda: written.append(build_index(base, cards)))
+    processor_s = seconds(lambda: build_index(base, cards), time.process_time)
     build_delta(delta, cards)
     took["sqlite"] = seconds(lambda: peers.build_sqlite(cards.members, directory))
     numbers = [str(value) for value in cards.members]
+    took["index from rows"] = seconds(lambda: build_from_rows(directory / "rows.kmi", numbers))
+    if (directory / "rows.kmi").read_bytes() != base.read_bytes():
+        raise SystemExit("the same entries make two different files")
     members = {number: i for i, number in enumerate(numbers)}
     others = [peers.open_sqlite(directory)]
     for name, make, open_peer in (
@@ -243,13 +188,19 @@ def measure(n: int, rounds: int, directory: Path, report: Report) -> None:
             spread=(min(openings) * 1e3, max(openings) * 1e3),
         ),
         figure(f"{n:,}: build", took["index"], "s", judged),
+        figure(f"{n:,}: build, processor time of both its threads", processor_s, "s", judged),
+        figure(f"{n:,}: build from rows of Python", took["index from rows"], "s", judged),
         figure(
             f"{n:,}: build of sqlite ÷ ours", took["sqlite"] / took["index"], "×", judged, least=30
         ),
     )  # fmt: skip
     if "marisa-trie" in took:
         ratio = took["marisa-trie"] / took["index"]
-        report.add(figure(f"{n:,}: build of marisa-trie ÷ ours", ratio, "×", judged, least=20))
+        of_processor = took["marisa-trie"] / processor_s
+        report.add(
+            figure(f"{n:,}: build of marisa-trie ÷ ours", ratio, "×", judged, least=20),
+            figure(f"{n:,}: the same ÷ our processor time", of_processor, "×", judged),
+        )
     if "lmdb" in took:
         report.add(
             figure(f"{n:,}: build of lmdb ÷ ours", took["lmdb"] / took["index"], "×", judged)
@@ -259,58 +210,6 @@ def measure(n: int, rounds: int, directory: Path, report: Report) -> None:
     measure_cold(n, cards, directory, choose, report)
     if n <= RAPIDFUZZ_N:
         measure_rapidfuzz(n, cards, numbers, plain, choose, report)
-
-
-def one_round(turn: int, times: Rounds, contest: Contest) -> None:
-    """Asks everybody once, each for other members, in an order drawn anew."""
-    choose = random.Random(SEED + 1 + turn)
-    cards, plain, index, members = contest.cards, contest.plain, contest.index, contest.members
-    find = index.finder("card")
-
-    over_dict = loop_ns(peers.pruned_enumeration(members))
-
-    def in_c(which: MemberIndex) -> Ask:
-        return lambda numbers: meter.near_ns(which, "card", numbers)[0]
-
-    steps: list[tuple[str, Ask, Draw, int]] = [
-        ("call of nothing", loop_ns(meter.nothing), cards.hits, CALLS),
-        ("hit", loop_ns(find), cards.hits, CALLS),
-        ("miss", loop_ns(find), cards.misses, CALLS),
-        ("hit without delta", loop_ns(plain.finder("card")), cards.hits, CALLS),
-        ("hit in C", lambda q: meter.exact_ns(index, "card", q)[0], cards.hits, CALLS),
-        ("near in C", in_c(plain), cards.mistyped, NEAR_CALLS),
-        ("near in C with delta", in_c(index), cards.mistyped, NEAR_CALLS),
-        ("3 unreadable in C", in_c(plain), cards.unreadable, WIDE_CALLS),
-        ("near", loop_ns(partial(index.near, "card")), cards.mistyped, NEAR_CALLS),
-        ("near over a dict", over_dict, cards.mistyped, NEAR_CALLS),
-        ("dict hit", loop_ns(members.get), cards.hits, CALLS),
-        ("dict miss", loop_ns(members.get), cards.misses, CALLS),
-    ]
-    steps += [(f"{o.name} hit", loop_ns(o.find), cards.hits, CALLS) for o in contest.others]
-    work: list[tuple[str, Callable[[], float]]] = [
-        (name, lambda ask=ask, draw=draw, count=count: typical(ask, draw(count, choose)))
-        for name, ask, draw, count in steps
-    ]
-    work += [
-        ("hit p99", lambda: p99_ns(find, cards.hits(CALLS, choose))),
-        ("dict hit p99", lambda: p99_ns(members.get, cards.hits(CALLS, choose))),
-        ("random read", floor(lambda seed: meter.random_read_ns(plain, PIECE, seed), CALLS, turn)),
-        (
-            TWELVE,
-            floor(lambda s: meter.parallel_reads_ns(plain, 12, PIECE, s), NEAR_CALLS, turn + 1000),
-        ),
-        (
-            HUNDRED,
-            floor(
-                lambda s: meter.parallel_reads_ns(plain, 100, WIDE_PIECE, s),
-                NEAR_CALLS,
-                turn + 2000,
-            ),
-        ),
-    ]
-    choose.shuffle(work)
-    for name, step in work:
-        times.take(name, step())
 
 
 def report_times(n: int, times: Rounds, others: Sequence[str], report: Report) -> None:
@@ -372,23 +271,6 @@ def measure_rapidfuzz(
     report.add(figure(f"{n:,}: rapidfuzz ÷ near in C", theirs / ours, "×", judged, least=15_000))
 
 
-def check_answers(contest: Contest) -> None:
-    """Everybody finds the members and nobody else, and near look-ups agree with Python's."""
-    choose = random.Random(SEED)
-    cards, plain, index = contest.cards, contest.plain, contest.index
-    hits, misses = cards.hits(2000, choose), cards.misses(2000, choose)
-    own = [plain.finder("card"), index.finder("card"), contest.members.get]
-    for find in (*own, *(other.find for other in contest.others)):
-        if any(find(n) is None for n in hits) or any(find(n) is not None for n in misses):
-            raise SystemExit("a contender answers wrongly")
-    if any(index.find("card", str(value)) is not None for value in cards.members[: cards.removed]):
-        raise SystemExit("a tombstone is not heeded")
-    near = peers.pruned_enumeration(contest.members)
-    for number in cards.mistyped(500, choose):
-        if sorted(near(number)) != sorted(c.identifier for c in plain.near("card", number)):
-            raise SystemExit("near look-ups disagree")
-
-
 def figure(
     name: str,
     value: float,
@@ -410,16 +292,16 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--n", default="100000,1000000,10000000", help="sizes, with commas between")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--quick", action="store_true", help="a small size, for sense only")
     parser.add_argument("--directory", type=Path, help="where the files go (default: temporary)")
-    arguments = parser.parse_args()
-    sizes = [QUICK_N] if arguments.quick else [int(float(n)) for n in arguments.n.split(",")]
-    rounds = QUICK_ROUNDS if arguments.quick else arguments.rounds
+    asked = parser.parse_args(arguments)
+    sizes = [QUICK_N] if asked.quick else [int(float(n)) for n in asked.n.split(",")]
+    rounds = QUICK_ROUNDS if asked.quick else asked.rounds
     report = Report("matcher", packages=["marisa-trie", "lmdb", "rapidfuzz", "cython"])
     missing = [name for name in peers.MODULES if not peers.is_installed(name)]
     report.peers = [name for name in (*peers.PEERS, "rapidfuzz") if name not in missing]
@@ -428,11 +310,9 @@ def main() -> int:
     say(f"load of the machine at the start: {os.getloadavg()[0]:.2f}")
     for n in sizes:
         with contextlib.ExitStack() as stack:
-            directory = arguments.directory or Path(
-                stack.enter_context(tempfile.TemporaryDirectory())
-            )
+            directory = asked.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
             measure(n, rounds, directory, report)
-    return report.finish(arguments.json)
+    return report.finish(asked.json)
 
 
 if __name__ == "__main__":

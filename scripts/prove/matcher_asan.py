@@ -16,6 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.bench.figures import Figure, Report
@@ -89,26 +90,26 @@ def compile_into(directory: Path, cc: str) -> None:
         )
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="damaged files to open")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--quick", action="store_true", help="few files, for sense only")
     parser.add_argument("--json", type=Path, help="write the figures there")
-    arguments = parser.parse_args()
+    asked = parser.parse_args(arguments)
     missing = what_is_missing()
     cc = compiler()
     if missing or cc is None:
         print(f"this proof needs {missing}; install it and run this again", file=sys.stderr)
         return EXIT_MISSING
-    rounds = QUICK_ROUNDS if arguments.quick else arguments.rounds
+    rounds = QUICK_ROUNDS if asked.quick else asked.rounds
     with tempfile.TemporaryDirectory() as temporary:
         directory = Path(temporary)
         compile_into(directory, cc)
         run = subprocess.run(
             [
                 *(sys.executable, "-m", "scripts.prove.matcher_fuzz"),
-                *(str(rounds), str(arguments.seed), str(directory)),
+                *(str(rounds), str(asked.seed), str(directory)),
             ],
             cwd=directory,
             env={
@@ -138,7 +139,7 @@ def main() -> int:
         ),
         *(Figure(name, value, "files") for name, value in counts.items() if name != "wrong"),
     )
-    return report.finish(arguments.json)
+    return report.finish(asked.json)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,44 @@ def test_entries_given_twice_count_once(place: Callable[[], Path], key: bytes) -
     assert all(index.find(*entry[:2]) == entry[2] for entry in entries)
 
 
+@pytest.mark.parametrize("count", [0, 1, 430, 431, 20_000, 100_000])
+def test_the_same_entries_make_the_same_file_however_they_come(
+    place: Callable[[], Path], key: bytes, count: int
+) -> None:
+    """One page and many, fewer and more than there are buckets."""
+    values = array("Q", sorted(random.Random(count).sample(range(10**8), count)))
+    scheme = Scheme("legacy", "number", "none", (8,))
+    paths = [place() for _ in range(3)]
+    column = NumberColumn("legacy", 8, values, array("I", range(count)))
+    rows = [("legacy", f"{value:08}", i) for i, value in enumerate(values)]
+    build(paths[0], [scheme], key=key, generation=1, columns=[column], filter=True, confirm=True)
+    build(paths[1], [scheme], iter(rows), key=key, generation=1, filter=True, confirm=True)
+    build(paths[2], [scheme], rows, key=key, generation=1, filter=True, confirm=True)
+    assert paths[0].read_bytes() == paths[1].read_bytes() == paths[2].read_bytes()
+    index = MemberIndex.open(paths[0], key=key)
+    assert index.find_many("legacy", (row[1] for row in rows)) == list(range(count))
+
+
+def test_every_key_stands_where_the_reference_looks_for_it(
+    place: Callable[[], Path], key: bytes
+) -> None:
+    """Pages whose entries lie in several buckets, and buckets that lie in several pages."""
+    for count in (3000, 600_000):
+        path = place()
+        values = array("Q", range(count))
+        build(
+            *(path, [LEGACY]),
+            key=key,
+            generation=1,
+            columns=[NumberColumn("legacy", 8, values, array("I", range(count)))],
+        )
+        reference = ReferenceIndex.open(path, key=key)
+        for i in random.Random(count).sample(range(count), 100):
+            assert reference.find("legacy", f"{i:08}") == i
+        found = MemberIndex.open(path, key=key).find_values("legacy", 8, values)
+        assert found == values
+
+
 def test_one_identifier_with_two_members_is_refused(place: Callable[[], Path], key: bytes) -> None:
     path = place()
     path.write_bytes(b"what was there")
@@ -165,6 +203,9 @@ def test_one_of_them_alone_is_not_taken_for_the_other(
         (("staff", "A" * 33, 1), "no text"),
         (("phone", "", 1), "no token"),
         (("phone", "x" * 513, 1), "no token"),
+        (("phone", "\ud800", 1), "no token"),
+        (("legacy", "\ud800", 1), "no number"),
+        (("card", "2900000000124", 2**70), "a member is 0 to"),
         (("card", "2900000000124", -1), "a member is 0 to"),
         (("card", "2900000000124", MEMBER_MAX + 1), "a member is 0 to"),
     ],

@@ -1,0 +1,50 @@
+"""The matcher's benchmark runs and says what it measured; nobody judges times here."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from native.matcher import meter
+from scripts.bench import matcher, matcher_rounds
+
+
+def test_the_matcher_is_measured_and_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for calls in ("CALLS", "NEAR_CALLS", "WIDE_CALLS"):
+        monkeypatch.setattr(matcher_rounds, calls, matcher_rounds.PIECE)
+    out = tmp_path / "matcher.json"
+    arguments = ["--n", "3000", "--rounds", "2", "--directory", str(tmp_path), "--json", str(out)]
+    assert matcher.main(arguments) == 0
+    document = json.loads(out.read_text())
+    figures = {figure["name"]: figure for figure in document["figures"]}
+    assert document["name"] == "matcher"
+    assert figures["3,000: hit ÷ (call + random read)"]["value"] > 0
+    assert figures["3,000: build"]["holds"] is None
+
+
+def test_bars_are_judged_at_ten_million_only() -> None:
+    missed = matcher.figure("x", 1.3, "×", judged=True, most=1.25)
+    assert (missed.holds, missed.bar) == (False, "≤ 1.25")
+    assert matcher.figure("x", 1.3, "×", judged=True, least=1.25).holds
+    assert matcher.figure("x", 1.3, "×", judged=False, most=1.25).holds is None
+
+
+def test_a_ratio_is_taken_within_each_round() -> None:
+    rounds = matcher_rounds.Rounds()
+    for ours, call, read in ((10, 1, 4), (30, 5, 10), (8, 1, 1)):
+        rounds.take("ours", ours)
+        rounds.take("call", call)
+        rounds.take("read", read)
+    assert rounds.ratio("ours", ["call", "read"]) == (2, (2, 4))
+
+
+def test_the_piece_that_was_interrupted_does_not_count() -> None:
+    took = iter([5.0, 900.0, 6.0])
+    numbers = ["1"] * (3 * matcher_rounds.PIECE)
+    assert matcher_rounds.typical(lambda piece: next(took), numbers) == 6
+
+
+def test_nothing_costs_something() -> None:
+    assert matcher_rounds.loop_ns(meter.nothing)(["1"] * 1000) > 0
