@@ -11,6 +11,7 @@ import pytest
 
 from sync_server import cli
 from sync_server.keys import KEYS_FILE
+from wire.identifiers import gs1_check_digit
 
 MANY_ARGUMENTS = [
     ["store", "list"],
@@ -19,6 +20,7 @@ MANY_ARGUMENTS = [
     ["user", "list"],
     ["quarantine", "list"],
     ["alarms"],
+    ["members", "density"],
     ["summary"],
 ]
 
@@ -109,6 +111,40 @@ def test_a_user_gets_a_token_once_and_links_in_between(run: Run) -> None:
     assert run("user", "revoke", "anna").status == 0
     failed(run("user", "link", "anna"))
     assert "kr_" not in run("user", "list", "--json").out
+
+
+def import_cards(run: Run, tmp_path: Path, cards: dict[int, str]) -> None:
+    path = tmp_path / "cards.csv"
+    path.write_text("member,card\n" + "".join(f"{m},{card}\n" for m, card in cards.items()))
+    assert run("members", "import", str(path)).status == 0
+
+
+def test_a_member_is_removed_whole_or_by_identifier(run: Run, tmp_path: Path) -> None:
+    import_cards(run, tmp_path, {1: "2000000000015", 2: "2000000000022"})
+    one = run("members", "remove", "1", "--identifier", "card=2000000000015", "--json")
+    assert json.loads(one.out) == {"member": 1, "identifiers": 1}
+    assert run("members", "remove", "2").out == "Member 2 lost 1 identifier.\n"
+    assert "no identifiers" in failed(run("members", "remove", "2"))
+    said = failed(run("members", "remove", "1", "--identifier", "card=2000000000015"))
+    assert "2000000000015" not in said
+    for given in ("card", "none=1", "card=12"):
+        assert "SCHEME=NUMBER" in failed(run("members", "remove", "1", "--identifier", given))
+
+
+def test_density_tells_what_becomes_of_a_number_that_is_misread(run: Run, tmp_path: Path) -> None:
+    # Every number of the range is used: all errors that keep the check digit right hit somebody.
+    digits = [f"29{n:010d}" for n in range(1_000)]
+    import_cards(run, tmp_path, {n: d + gs1_check_digit(d) for n, d in enumerate(digits)})
+    card, phone = json.loads(run("members", "density", "--sample", "500", "--json").out)
+    assert (card["identifiers"], card["possible"], card["used_share"]) == (1_000, 1_000, 1.0)
+    assert card["errors"] > 400
+    shares = card["corrected_share"] + card["ambiguous_share"] + card["silent_share"]
+    assert shares == pytest.approx(1)
+    assert card["ambiguous_share"] > 0.2
+    assert (phone["identifiers"], phone["possible"]) == (0, None)
+    header, *rows = run("members", "density", "--sample", "100").out.splitlines()
+    assert header.split()[:4] == ["scheme", "numbers", "possible", "used"]
+    assert rows[0].split()[:4] == ["card", "1000", "1000", "100.00%"]
 
 
 def test_bad_rows_are_listed_beside_the_file(run: Run, tmp_path: Path) -> None:

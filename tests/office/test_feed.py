@@ -1,32 +1,58 @@
 """The feed over HTTP: what tills get, and that they get it once."""
 
+import asyncio
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from litestar import Litestar
+from litestar.testing import TestClient
+from sqlalchemy import delete
 
 from native.matcher import MemberIndex
-from sync_server.feed.base import current_base
+from sync_server.errors import DatabaseError, RegistryError
+from sync_server.feed import members, watch
+from sync_server.feed.base import current_base, rebase
 from sync_server.feed.conditional import NotModified, OutOfRange, Slice, Whole, choose
-from sync_server.registry.members import MemberRow, store_members
+from sync_server.feed.delta import Changes
+from sync_server.feed.parts import FeedParts
+from sync_server.feed.versions import feed_versions
+from sync_server.feed.watch import LOOK_EVERY_S, FeedWatch
+from sync_server.keys import OfficeKeys
+from sync_server.projector import start_over
+from sync_server.registry.generations import Generation
+from sync_server.registry.members import MemberRow, remove_identifiers, store_members
 from sync_server.registry.offers import add_offer, withdraw_offer
 from sync_server.registry.products import store_products
 from sync_server.registry.schemes import SCHEMES_FILE
 from sync_server.registry.tills import revoke_till
-from wire.feed import Offer, OfferList, Product, ProductList, VoucherKey, decode_feed
+from sync_server.tables import FeedPart, Identifier, RemovedIdentifier, SpentVoucher
+from wire.events import IssuedVoucher, Redemption, VoucherOutcome, VoucherState
+from wire.feed import (
+    IssuedBy,
+    Offer,
+    OfferList,
+    Product,
+    ProductList,
+    SpentVouchers,
+    VoucherKey,
+    decode_feed,
+)
+from wire.identifiers import gs1_check_digit, identifier_token
 
 if TYPE_CHECKING:
-    from tests.office.conftest import Desk, SimTill
+    from tests.office.conftest import Desk, MakeSale, SimTill
 
 CARD = "2000000000015"
 CARD_2 = "2000000000022"
+only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PARTS = ("members", "products", "offers", "vouchers")
 
 
@@ -38,6 +64,17 @@ def add_members(desk: "Desk") -> Callable[..., None]:
             store_members(connection, numbered, desk.office.keys, desk.clock.ms)
 
     return add
+
+
+def card(number: int) -> str:
+    digits = f"29{number:010d}"
+    return digits + gs1_check_digit(digits)
+
+
+@pytest.fixture
+def parts(client: TestClient[Litestar], http: httpx.Client) -> FeedParts:
+    """What the served office keeps of the feed."""
+    return client.app.state["feed_parts"]
 
 
 def opened(till: "SimTill", data: bytes, tmp_path: Path) -> MemberIndex:
@@ -70,8 +107,9 @@ def test_an_office_without_members_has_an_index_too(till: "SimTill", tmp_path: P
 def fetch(till: "SimTill", tmp_path: Path) -> MemberIndex:
     """The base and its delta, as a till has them after it fetched both."""
     base = till.request("GET", "/v1/feed/members")
-    version = version_of(base)
-    delta = till.request("GET", f"/v1/feed/members-delta?base={version}")
+    delta = till.request("GET", f"/v1/feed/members-delta?base={version_of(base)}")
+    if delta.status_code == 409:  # a new base was built in between
+        return fetch(till, tmp_path)
     (tmp_path / "base.index").write_bytes(base.content)
     (tmp_path / "delta.index").write_bytes(delta.content)
     return MemberIndex.open(
@@ -251,6 +289,387 @@ def test_an_identifier_that_no_longer_fits_is_left_out(
     (desk.office.settings.data_dir / SCHEMES_FILE).write_text(schemes)
     answer = till.request("GET", "/v1/feed/members")
     assert opened(till, answer.content, tmp_path).find("card", CARD) == 1
+
+
+def test_a_removed_identifier_is_a_tombstone_in_the_delta(
+    desk: "Desk", till: "SimTill", add_members: Callable[..., None], tmp_path: Path
+) -> None:
+    phone = ("phone", "+31612345678")
+    add_members(
+        MemberRow(1, None, (("card", CARD), phone)), MemberRow(2, None, (("card", CARD_2),))
+    )
+    fetch(till, tmp_path)
+    token = identifier_token(desk.office.keys.identifier_key, "card", CARD)
+    remove(desk, 1, [token])
+    index = fetch(till, tmp_path)
+    assert index.find("card", CARD) is None
+    assert (index.find(*phone), index.find("card", CARD_2)) == (1, 2)
+    remove(desk, 1)
+    assert fetch(till, tmp_path).find(*phone) is None
+
+
+def remove(desk: "Desk", member: int, only: list[bytes] | None = None) -> int:
+    with desk.office.database.write() as connection:
+        return remove_identifiers(connection, member, desk.clock.ms, only)
+
+
+def test_a_card_that_was_removed_can_be_another_members(
+    desk: "Desk", till: "SimTill", add_members: Callable[..., None], tmp_path: Path
+) -> None:
+    add_members(MemberRow(1, None, (("card", CARD),)))
+    fetch(till, tmp_path)
+    remove(desk, 1)
+    add_members(MemberRow(2, None, (("card", CARD),)))
+    assert fetch(till, tmp_path).find("card", CARD) == 2
+    assert desk.rows(RemovedIdentifier) == []
+
+
+def test_what_a_member_does_not_have_is_not_removed(
+    desk: "Desk", add_members: Callable[..., None]
+) -> None:
+    add_members(MemberRow(1, None, (("card", CARD),)))
+    for member, only in ((2, None), (1, [bytes(16)])):
+        with pytest.raises(RegistryError) as refused:
+            remove(desk, member, only)
+        assert refused.value.fix
+    assert len(desk.rows(Identifier)) == 1
+
+
+def test_a_delta_over_another_base_is_refused(till: "SimTill") -> None:
+    answer = till.request("GET", "/v1/feed/members-delta?base=1-2-abcdef01")
+    assert (answer.status_code, answer.json()["code"]) == (409, "base")
+    assert "/v1/feed/members" in answer.json()["fix"]
+
+
+def test_a_new_base_is_built_when_the_delta_has_grown_and_forgets_what_was_removed(
+    desk: "Desk",
+    till: "SimTill",
+    add_members: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    parts: FeedParts,
+) -> None:
+    monkeypatch.setattr(members, "DELTA_ENTRIES_FREE", 2)
+    add_members(MemberRow(0, None, (("card", card(0)),)))
+    first = version_of(till.request("GET", "/v1/feed/members"))
+    remove(desk, 0)
+    for number in (1, 2, 3):
+        add_members(MemberRow(number, None, (("card", card(number)),)))
+        assert fetch(till, tmp_path).find("card", card(number)) == number
+    parts.members.settle()
+    second = till.request("GET", "/v1/feed/members")
+    assert version_of(second) != first
+    assert desk.rows(RemovedIdentifier) == []
+    index = fetch(till, tmp_path)
+    assert [index.find("card", card(number)) for number in range(4)] == [None, 1, 2, 3]
+    assert till.request("GET", f"/v1/feed/members-delta?base={first}").status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("entries", "removed_ago_ms", "due"),
+    [
+        (20_000, None, False),
+        (20_001, None, True),
+        (5, 7 * 86_400_000, False),
+        (5, 7 * 86_400_000 + 1, True),
+    ],
+)
+def test_a_base_is_due_when_much_changed_or_a_number_was_removed_long_ago(
+    entries: int, removed_ago_ms: int | None, due: bool
+) -> None:
+    oldest = None if removed_ago_ms is None else 10**12 - removed_ago_ms
+    changes = Changes(Generation(9, 1), entries, oldest)
+    assert members.is_base_due(changes, 1_000, 10**12) is due
+    assert not members.is_base_due(Changes(Generation(9, 1), 90_000, None), 10_000_000, 10**12)
+
+
+def test_other_schemes_mean_another_base(
+    desk: "Desk", till: "SimTill", add_members: Callable[..., None], tmp_path: Path
+) -> None:
+    add_members(MemberRow(1, None, (("card", CARD), ("phone", "+31612345678"))))
+    first = version_of(till.request("GET", "/v1/feed/members"))
+    schemes = '[card]\nkind = "number"\ncheck = "gs1"\nlengths = [13]\n'
+    (desk.office.settings.data_dir / SCHEMES_FILE).write_text(schemes)
+    assert feed_versions(desk.office)["members"] != first
+    index = fetch(till, tmp_path)
+    assert [scheme.name for scheme in index.schemes] == ["card"]
+    assert index.find("card", CARD) == 1
+
+
+def test_an_office_that_lost_its_files_builds_the_same_base_again(
+    desk: "Desk", till: "SimTill", add_members: Callable[..., None], tmp_path: Path
+) -> None:
+    add_members(MemberRow(1, None, (("card", CARD),)))
+    first = version_of(till.request("GET", "/v1/feed/members"))
+    add_members(MemberRow(2, None, (("card", CARD_2),)))
+    for path in desk.office.feed_dir.glob("members-*"):
+        path.unlink()
+    assert version_of(till.request("GET", "/v1/feed/members")) == first
+    index = fetch(till, tmp_path)
+    assert (index.find("card", CARD), index.find("card", CARD_2)) == (1, 2)
+
+
+@only_sqlite
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("add"), st.integers(0, 11), st.integers(0, 3)),
+            st.tuples(st.just("remove"), st.integers(0, 11), st.just(0)),
+            st.tuples(st.sampled_from(["rebase", "fetch"]), st.just(0), st.just(0)),
+        ),
+        max_size=14,
+    )
+)
+def test_whatever_is_added_removed_and_rebased_a_till_finds_what_the_registry_has(
+    steps: list[tuple[str, int, int]],
+    desk: "Desk",
+    add_members: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    office = desk.office
+    files = members.MemberFiles()
+    for table in (Identifier, RemovedIdentifier):
+        with office.database.write() as connection:
+            connection.execute(delete(table))
+    for path in office.feed_dir.glob("members-*"):
+        path.unlink()
+    with office.database.write() as connection:
+        connection.execute(delete(FeedPart))
+    for what, number, member in [*steps, ("fetch", 0, 0)]:
+        tokens = [identifier_token(office.keys.identifier_key, "card", card(number))]
+        owners = {row["token"]: row["member"] for row in desk.rows(Identifier)}
+        if what == "add":
+            add_members(MemberRow(member, None, (("card", card(number)),)))
+        elif what == "remove" and tokens[0] in owners:
+            remove(desk, owners[tokens[0]], tokens)
+        elif what == "rebase":
+            rebase(office)
+        elif what == "fetch":
+            base = files.base(office)
+            delta = files.delta(office, base.label.version)
+            (tmp_path / "delta").write_bytes(delta.data)
+            index = MemberIndex.open(
+                base.path,
+                key=office.keys.identifier_key,
+                delta=tmp_path / "delta" if delta.version else None,
+            )
+            found = {n: index.find("card", card(n)) for n in range(12)}
+            token_of = {
+                n: identifier_token(office.keys.identifier_key, "card", card(n)) for n in range(12)
+            }
+            assert found == {n: owners.get(token_of[n]) for n in range(12)}
+
+
+@only_sqlite
+def test_a_delta_is_built_of_what_changed_and_nothing_else(
+    desk: "Desk", add_members: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_members(*(MemberRow(n, None, (("card", card(n)),)) for n in range(200)))
+    files = members.MemberFiles()
+    version = files.base(desk.office).label.version
+    add_members(MemberRow(500, None, (("card", card(500)),)))
+    remove(desk, 7)
+    unsealed: list[bytes] = []
+    real = OfficeKeys.unseal
+
+    def unseal(self: OfficeKeys, sealed: bytes, context: bytes) -> str:
+        unsealed.append(sealed)
+        return real(self, sealed, context)
+
+    monkeypatch.setattr(OfficeKeys, "unseal", unseal)
+    assert files.delta(desk.office, version).entries == 2
+    assert len(unsealed) == 2
+    files.delta(desk.office, version)
+    assert len(unsealed) == 2
+
+
+def test_a_till_is_told_the_version_of_each_part_and_what_it_said_is_kept(
+    desk: "Desk", till: "SimTill"
+) -> None:
+    answer = till.request("GET", "/v1/feed?known=members:,offers:3-1")
+    versions = answer.json()["versions"]
+    assert set(versions) == {"members", "members-delta", "products", "offers", "vouchers"}
+    (row,) = desk.get("/v1/tills").json()
+    assert {part: held["version"] for part, held in row["feed"].items()} == {
+        "members": "",
+        "offers": "3-1",
+    }
+    assert row["feed_behind"] == ["members", "offers"]
+    desk.clock.ms += 1_000
+    till.request("GET", f"/v1/feed?known=members:,offers:{versions['offers']}")
+    row = desk.get("/v1/tills/till-1").json()
+    assert row["feed_behind"] == ["members"]
+    assert row["feed"]["offers"]["since_ms"] - row["feed"]["members"]["since_ms"] == 1_000
+
+
+@pytest.mark.parametrize("known", ["members", "a:b,a:c", "A:b", "a:%00", "," * 20])
+def test_what_a_till_cannot_have_is_refused(till: "SimTill", known: str) -> None:
+    answer = till.request("GET", f"/v1/feed?known={known}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "known")
+
+
+class Told:
+    """A watch over versions that a test sets."""
+
+    def __init__(self) -> None:
+        self.watch = FeedWatch()
+        self.versions = {"offers": "1"}
+        self.looks = 0
+
+    def read(self) -> dict[str, str]:
+        self.looks += 1
+        return dict(self.versions)
+
+    async def wait(
+        self, till_id: str = "till-1", wait_s: float = 20, **known: str
+    ) -> Mapping[str, str] | None:
+        return await self.watch.wait(till_id, known or {"offers": "1"}, wait_s, self.read)
+
+
+def test_who_waits_is_told_when_a_part_changes() -> None:
+    async def scenario() -> None:
+        told = Told()
+        waiting = [asyncio.create_task(told.wait(f"till-{n}")) for n in range(50)]
+        await until(lambda: told.looks > 1)
+        assert not any(task.done() for task in waiting)
+        told.versions["offers"] = "2"
+        assert await asyncio.gather(*waiting) == [{"offers": "2"}] * 50
+        # However many wait, there is one that looks, and none when nobody waits.
+        looks = told.looks
+        assert looks < 10
+        await asyncio.sleep(2 * LOOK_EVERY_S)
+        assert told.looks <= looks + 1
+
+    asyncio.run(scenario())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def test_who_waits_for_nothing_is_answered_when_the_time_is_over() -> None:
+    async def scenario() -> None:
+        told = Told()
+        assert await told.wait(wait_s=0.05) is None
+        # A part that the till did not name does not wake it.
+        told.versions["weather"] = "9"
+        assert await told.wait(wait_s=0.05) is None
+
+    asyncio.run(scenario())
+
+
+def test_a_till_waits_once() -> None:
+    async def scenario() -> None:
+        told = Told()
+        first = asyncio.create_task(told.wait())
+        await until(lambda: told.looks > 0)
+        second = asyncio.create_task(told.wait())
+        assert await first is None
+        told.versions["offers"] = "2"
+        assert await second == {"offers": "2"}
+
+    asyncio.run(scenario())
+
+
+def test_more_than_may_wait_are_answered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "WAITERS_MAX", 1)
+
+    async def scenario() -> None:
+        told = Told()
+        first = asyncio.create_task(told.wait("till-1"))
+        await until(lambda: told.looks > 0)
+        assert await told.wait("till-2") is None
+        told.watch.close()
+        assert await first is None
+        assert await told.wait("till-1") is None
+
+    asyncio.run(scenario())
+
+
+def test_a_database_that_fails_meanwhile_ends_no_wait() -> None:
+    async def scenario() -> None:
+        told = Told()
+        fails = [True]
+
+        def read() -> dict[str, str]:
+            if fails and fails.pop():
+                raise DatabaseError("x", "away", "wait")
+            return {"offers": "2"}
+
+        assert await told.watch.wait("till-1", {"offers": "1"}, 20, read) == {"offers": "2"}
+
+    asyncio.run(scenario())
+
+
+def spent(till: "SimTill", since: str = "") -> SpentVouchers:
+    answer = till.request("GET", f"/v1/feed/vouchers?since={since}")
+    return decode_feed(answer.content, SpentVouchers)
+
+
+def redeem(*serials: str, issuer: str = "office") -> dict[str, Any]:
+    return {"redeemed": tuple(Redemption(issuer, serial, "c", 100) for serial in serials)}
+
+
+def test_a_redeemed_voucher_is_spent_for_all_tills_and_told_once(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    assert spent(till) == SpentVouchers("0", "", (), ())
+    before = feed_versions(desk.office)["vouchers"]
+    till.add(sale(**redeem("1-1", "1-2")))
+    till.add(sale(**redeem("1-3", issuer="till-9")))
+    till.send()
+    desk.project()
+    whole = spent(till)
+    assert whole.redeemed == (
+        IssuedBy("office", ("1-1", "1-2")),
+        IssuedBy("till-9", ("1-3",)),
+    )
+    assert feed_versions(desk.office)["vouchers"] == whole.version != before
+    till.add(sale(**redeem("1-4")))
+    till.send(till.batch(3))
+    desk.project()
+    more = spent(till, whole.version)
+    assert (more.since, more.redeemed) == (whole.version, (IssuedBy("office", ("1-4",)),))
+    assert spent(till, more.version).redeemed == ()
+
+
+def test_a_projection_from_zero_makes_no_voucher_good_again(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    till.add(sale(**redeem("1-1")))
+    till.send()
+    desk.project()
+    before = spent(till)
+    start_over(desk.office)
+    assert spent(till) == before
+    desk.project()
+    assert spent(till) == before
+
+
+def test_a_voucher_is_listed_until_it_expires_and_a_void_one_as_void(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    ends = desk.clock.ms + 86_400_000
+    for serial in ("1-1", "1-2"):
+        till.add(sale(issued=(IssuedVoucher(serial, "c", 100, ends),)))
+    till.add(VoucherOutcome("1-1", VoucherState.VOID))
+    till.add(sale(**redeem("1-2", issuer="till-1")))
+    till.send()
+    desk.project()
+    assert spent(till).void == (IssuedBy("till-1", ("1-1",)),)
+    assert spent(till).redeemed == (IssuedBy("till-1", ("1-2",)),)
+    desk.clock.ms = ends + 1
+    till.add(sale(**redeem("1-9")))
+    till.send(till.batch(5))
+    desk.project()
+    assert spent(till).void == ()
+    assert spent(till).redeemed == (IssuedBy("office", ("1-9",)),)
+    assert [row["serial"] for row in desk.rows(SpentVoucher)] == ["1-9"]
 
 
 def test_two_that_ask_build_one_base(desk: "Desk", add_members: Callable[..., None]) -> None:

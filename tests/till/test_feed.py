@@ -4,6 +4,7 @@ import base64
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from terminal_agent.errors import OfficeRefused, OfficeUnreachable
 from terminal_agent.feed import Feed
 from terminal_agent.identity import Identity, load_identity
 from terminal_agent.known import Known
+from terminal_agent.lane import Lane
 from terminal_agent.office import FeedPart, Office
 from wire.batches import Refusal
 from wire.feed import (
@@ -417,6 +419,20 @@ def test_vouchers_spent_elsewhere_are_known_and_kept(
         assert one.known.spent.get("till-2/1-6") is VoucherRefusal.ALREADY_REDEEMED
         assert one.known.spent.get("till-3/1-9") is VoucherRefusal.VOID
         assert one.known.spent.get("till-2/1-9") is None
+
+
+def test_a_voucher_spent_elsewhere_is_refused_at_the_lane(
+    lane: Lane, known: Known, mint: Callable[..., str], scan: Any, at: Any
+):
+    spent = {
+        "office/v-1": VoucherRefusal.ALREADY_REDEEMED,
+        "office/v-2": VoucherRefusal.VOID,
+    }
+    known = replace(known, spent=spent)
+    for serial, code in (("v-1", "voucher_already_redeemed"), ("v-2", "voucher_void")):
+        answer = lane.scanned(scan(mint(serial)), known, at(0))
+        assert [message.code for message in answer.messages] == [code]
+    assert lane.scanned(scan(mint("v-3")), known, at(1)).messages == ()
 
 
 def test_what_came_to_another_list_of_spent_vouchers_is_not_taken(make: MakeFeed, office: _Office):

@@ -6,13 +6,17 @@ from hypothesis import strategies as st
 
 from wire.feed import (
     FeedError,
+    IssuedBy,
     Offer,
     OfferList,
     Product,
     ProductList,
+    SpentVouchers,
     VoucherKey,
     decode_feed,
     encode_feed,
+    read_known,
+    write_known,
 )
 
 
@@ -38,3 +42,35 @@ def test_an_offer_list_is_read_back_as_it_was_written():
 def test_rubbish_is_no_part_of_the_feed(data: bytes):
     with pytest.raises(FeedError):
         decode_feed(data, ProductList)
+
+
+def test_spent_vouchers_are_read_back_as_they_were_written():
+    part = SpentVouchers("2-5", "1-4", (IssuedBy("till-1", ("1-1", "1-2")),), (IssuedBy("x", ()),))
+    assert decode_feed(encode_feed(part), SpentVouchers) == part
+
+
+parts = st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True)
+versions = st.from_regex(r"[a-z0-9.-]{0,20}", fullmatch=True)
+
+
+@given(st.dictionaries(parts, versions, max_size=16))
+def test_what_a_till_has_is_read_back_as_it_was_written(known: dict[str, str]):
+    assert read_known(write_known(known)) == known
+
+
+@given(st.text(max_size=60) | st.from_regex(r"([a-z:,0-9.-]|%){0,60}", fullmatch=True))
+def test_any_other_text_is_refused_or_read_as_it_would_be_written(text: str):
+    try:
+        known = read_known(text)
+    except FeedError:
+        return
+    assert write_known(known) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["members", "a:1,a:2", "A:1", "a:1,", "a:1 ", ",".join(f"p{n}:1" for n in range(17)), "a:é"],
+)
+def test_what_no_till_can_have_is_refused(text: str):
+    with pytest.raises(FeedError):
+        read_known(text)
