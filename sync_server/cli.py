@@ -16,6 +16,7 @@ from sync_server.commands import (
     quarantine,
     registry,
     running,
+    touchpoints,
     users,
 )
 from sync_server.errors import OfficeError
@@ -44,6 +45,8 @@ app.add_typer(registry.offers_app, name="offers")
 app.add_typer(users.user_app, name="user")
 app.add_typer(models.models_app, name="models")
 app.add_typer(quarantine.quarantine_app, name="quarantine")
+app.add_typer(touchpoints.touchpoints_app, name="touchpoints")
+app.command("import")(touchpoints.import_touchpoints)
 
 
 def main() -> None:

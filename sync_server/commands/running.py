@@ -14,6 +14,7 @@ from sync_server.office import make_data_dir, open_office
 from sync_server.projector import project_all, start_over
 from sync_server.server import Listen, require_free
 from sync_server.server import serve as serve_office
+from sync_server.touchpoints.projection import project_all as project_touchpoints
 
 
 def serve(
@@ -68,4 +69,5 @@ def project(
     with opened(data) as office:
         if from_zero:
             start_over(office)
-        typer.echo(f"{project_all(office)} events and changes projected.")
+        done = project_all(office) + project_touchpoints(office)
+        typer.echo(f"{done} events and changes projected.")

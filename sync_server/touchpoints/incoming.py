@@ -223,7 +223,7 @@ def _own_reference(given: TouchpointIn) -> str:
 def _referral_of_another(given: TouchpointIn, rules: Rules) -> bytes | None:
     if given.kind != REFERRAL_USED or given.referral is None:
         return None
-    return _opaque(rules, identifiers.REFERRAL, given.referral)
+    return opaque(rules, identifiers.REFERRAL, given.referral)
 
 
 def _identifiers(given: TouchpointIn, rules: Rules) -> tuple[Carried, ...]:
@@ -232,8 +232,7 @@ def _identifiers(given: TouchpointIn, rules: Rules) -> tuple[Carried, ...]:
     if given.member is not None:
         found[identifiers.MEMBER] = identifiers.text_token(identifiers.MEMBER, str(given.member))
     if given.card is not None:
-        number = canonical(rules.card, given.card) if rules.card else given.card.strip()
-        found[identifiers.CARD] = identifiers.opaque_token(key, identifiers.CARD, number)
+        found[identifiers.CARD] = opaque(rules, identifiers.CARD, given.card)
     if given.email is not None:
         found[identifiers.EMAIL] = identifiers.email_token(key, given.email)
     if given.phone is not None:
@@ -251,18 +250,21 @@ def _identifiers(given: TouchpointIn, rules: Rules) -> tuple[Carried, ...]:
         domain = identifiers.purchase_domain(reference)
         found[domain] = identifiers.text_token(domain, reference)
     if given.payment is not None:
-        found[identifiers.PAYMENT] = _opaque(rules, identifiers.PAYMENT, given.payment)
+        found[identifiers.PAYMENT] = opaque(rules, identifiers.PAYMENT, given.payment)
     if given.voucher is not None:
         found[identifiers.VOUCHER] = identifiers.text_token(identifiers.VOUCHER, given.voucher)
     if given.referral is not None and given.kind != REFERRAL_USED:
-        found[identifiers.REFERRAL] = _opaque(rules, identifiers.REFERRAL, given.referral)
+        found[identifiers.REFERRAL] = opaque(rules, identifiers.REFERRAL, given.referral)
     if given.web_id is not None:
-        found[identifiers.WEB] = _opaque(rules, identifiers.WEB, given.web_id)
+        found[identifiers.WEB] = opaque(rules, identifiers.WEB, given.web_id)
     return tuple(sorted(carried(domain, token) for domain, token in found.items()))
 
 
-def _opaque(rules: Rules, domain: str, given: str) -> bytes:
+def opaque(rules: Rules, domain: str, given: str) -> bytes:
+    """The token of an identifier that is looked up as it is written. Raises `ValueError`."""
     text = given.strip()
+    if domain == identifiers.CARD and rules.card is not None:
+        text = canonical(rules.card, given)
     if not text:
         raise ValueError(f"{domain} is empty")
     return identifiers.opaque_token(rules.identifier_key, domain, text)

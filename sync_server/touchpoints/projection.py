@@ -103,14 +103,31 @@ def project_step(office: Office, mark_dirty: MarkDirty = mark_nobody) -> int:
         affected = identity.affected(connection, numbers, changes.tokens)
         # What lies beyond the cursor has its turn yet; what was there before may be changed.
         due = sorted(number for number in affected if number <= upto)
-        persons: set[int] = set()
-        for start in range(0, len(due), ROWS_A_STEP):
-            lot = due[start : start + ROWS_A_STEP]
-            persons |= _project(connection, lot, since)
+        persons = _project_all(connection, due, since)
         if persons:
             mark_dirty(connection, persons)
         _move(connection, upto)
         return len(numbers) + changes.looked_at
+
+
+def project_again(
+    connection: Connection, tokens: Collection[bytes], mark_dirty: MarkDirty = mark_nobody
+) -> int:
+    """Projects again what hangs on `tokens`; returns how many touchpoints that were."""
+    _hold(connection)
+    upto = cursor(connection, SENT)
+    due = sorted(n for n in identity.affected(connection, (), tokens) if n <= upto)
+    persons = _project_all(connection, due, upto)
+    if persons:
+        mark_dirty(connection, persons)
+    return len(due)
+
+
+def _project_all(connection: Connection, numbers: Sequence[int], since: int) -> set[int]:
+    persons: set[int] = set()
+    for start in range(0, len(numbers), ROWS_A_STEP):
+        persons |= _project(connection, numbers[start : start + ROWS_A_STEP], since)
+    return persons
 
 
 def _is_behind(connection: Connection) -> bool:

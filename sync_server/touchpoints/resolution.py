@@ -3,11 +3,12 @@
 The answer depends on what was sent and on the registry, never on the order in which it came.
 
 1. The strongest identifier that somebody is known by tells whose it is.
-2. When nobody is known by any of them, the strongest one stands for somebody. Other touchpoints
-   that carried it together with a stronger one are its *claims*: it is theirs, as of the last claim
-   at or before the touchpoint, or else of the first one after it. A browser that somebody signed in
-   with was theirs before, too, and becomes another's when another signs in.
-3. Without a claim the identifier is a *thread*: a person of its own, until a claim comes.
+2. When nobody is known by any of them, touchpoints that carried one together with a stronger one
+   are its *claims*: it is theirs, as of the last claim at or before the touchpoint, or else of the
+   first one after it. A browser that somebody signed in with was theirs before, too, and becomes
+   another's when another signs in.
+   An order of nobody known is the last claim to be asked: it is one purchase, not one person.
+3. Without a claim the strongest is a *thread*: a person of its own, until a claim comes.
 """
 
 from bisect import bisect_right
@@ -15,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from sync_server.touchpoints.identifiers import THREADED, Carried
+from sync_server.touchpoints.identifiers import ORDER, THREADED, Carried
 
 
 class Moment(NamedTuple):
@@ -67,7 +68,11 @@ def subject(at: Moment, carried: Sequence[Carried], known: Known) -> Subject:
             is_conflicting=any(other != person for _, other in persons),
         )
     for one in carried:
-        found = _by_claim(at, one, known)
+        found = _by_claim(at, one, known, by_order=False)
+        if found is not None:
+            return found
+    for one in carried:
+        found = _by_claim(at, one, known, by_order=True)
         if found is not None:
             return found
         if one.domain in THREADED:
@@ -75,12 +80,14 @@ def subject(at: Moment, carried: Sequence[Carried], known: Known) -> Subject:
     return NOBODY
 
 
-def _by_claim(at: Moment, one: Carried, known: Known) -> Subject | None:
+def _by_claim(at: Moment, one: Carried, known: Known, *, by_order: bool) -> Subject | None:
     claims = known.claims.get(one.token, ())
     place = bisect_right(claims, at, key=_at)
     for claim in chain(reversed(claims[:place]), claims[place:]):
         stronger = [other for other in claim.identifiers if other.rank < one.rank]
         owner = subject(claim.at, stronger, known)
+        if owner.thread is not None and owner.thread.domain == ORDER and not by_order:
+            continue
         if owner.person is not None or owner.thread is not None:
             return owner._replace(linked_by=one.domain, is_conflicting=False)
     return None

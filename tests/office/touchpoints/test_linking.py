@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from sync_server.projector import start_over
 from sync_server.registry.members import remove_identifiers
 from sync_server.tables import Person, SentIdentifier, SentTouchpoint, Thread
+from sync_server.touchpoints.projection import project_all as project_touchpoints
+from sync_server.touchpoints.shared import set_shared
 from wire.events import Link, LinkHow
 from wire.identifiers import identifier_token, receipt_code
 
@@ -133,6 +135,24 @@ def test_an_order_ties_the_delivery_to_who_ordered(web: "Web") -> None:
     assert web.persons() == {"d": 7, "p": 7}
 
 
+def test_a_browser_that_is_known_goes_before_an_order_that_is_not(web: "Web") -> None:
+    web.member(7, email=ANNA)
+    web.send(
+        web.item("identified", day=-1, email=ANNA, web_id="x"),
+        web.item("purchase", id="p", reference="ORD-9", web_id="x"),
+    )
+    assert web.persons() == {"p": 7}
+
+
+def test_a_guests_visits_order_and_delivery_are_one_person(web: "Web") -> None:
+    web.send(
+        web.item(id="v", web_id="x"),
+        web.item("purchase", id="p", day=1, reference="ORD-9", web_id="x"),
+        web.item("delivery", id="d", day=2, reference="ORD-9"),
+    )
+    assert len(set(web.persons().values()) - {None}) == 1
+
+
 def test_a_payment_ties_purchases_of_nobody_known_together(web: "Web") -> None:
     web.send(
         web.item("purchase", id="p", payment="tok_1", reference="A"),
@@ -178,6 +198,29 @@ def test_an_address_taken_from_a_member_splits_off_what_it_linked(web: "Web") ->
     assert web.persons() == {"a": thread, "b": 7, "c": thread}
     web.member(7, email="Anna@example.nl")
     assert web.persons() == {"a": 7, "b": 7, "c": 7}
+
+
+def test_a_shared_browser_links_nobody_until_it_is_one_persons_again(web: "Web") -> None:
+    web.member(7, email=ANNA)
+    web.send(
+        web.item(id="a", web_id="kiosk"),
+        web.item(id="b", day=1, web_id="kiosk", email=ANNA),
+    )
+    assert web.persons() == {"a": 7, "b": 7}
+    set_shared(web.desk.office, "web", "kiosk")
+    assert web.persons() == {"a": None, "b": 7}
+    set_shared(web.desk.office, "web", "kiosk", undo=True)
+    assert web.persons() == {"a": 7, "b": 7}
+
+
+def test_exactly_the_persons_that_changed_are_marked(web: "Web") -> None:
+    web.member(7, email=ANNA)
+    web.member(8, card=CARD)
+    web.send(web.item(id="a", web_id="x"), web.item(id="b", card=CARD))
+    web.post([web.item(id="late", day=-50, web_id="x", email=ANNA)])
+    marked: set[int] = set()
+    project_touchpoints(web.desk.office, lambda _, persons: marked.update(persons))
+    assert marked == {7, FIRST_THREAD + 1}
 
 
 def test_one_address_of_two_enrolments_is_the_lower_numbers(web: "Web") -> None:
