@@ -7,15 +7,18 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from native.fold import Rows
 from sync_server.database import Database
 from sync_server.errors import OfficeError, Refused
 from sync_server.journeys import columns, days
+from sync_server.journeys.compiled import journey_of, tally_rows
 from sync_server.journeys.model import Model, Placement, Trade
 from sync_server.journeys.person import PersonJourney, person_journey
+from sync_server.journeys.rows import Vocabulary, add_touchpoints, empty_buffers, rows_of
 from sync_server.journeys.summary import Figures, Summary, figures
-from sync_server.journeys.tally import Window, tally_journeys
+from sync_server.journeys.tally import Window
 from sync_server.journeys.touchpoint import Touchpoint, date_of, day_of
-from sync_server.journeys.trips import Recording, journeys
+from sync_server.journeys.trips import Recording
 
 PERIOD_DAYS_MAX = 3_660
 DEFAULT_MODEL = "orientation-to-loyalty"
@@ -100,10 +103,14 @@ def summary(
             began_day=days_known[0],
             enrolled_days=columns.read_enrolled_days(connection, stores),
         )
+        vocabulary, buffers = Vocabulary(), empty_buffers()
         touchpoints = columns.read_touchpoints(connection, stores, window.now_day)
+        add_touchpoints(buffers, vocabulary, touchpoints)
+        del touchpoints
+        rows = rows_of(buffers)
 
         def of(part: Window) -> Figures:
-            return _figures(connection, stores, placement, part, touchpoints, recording)
+            return _figures(connection, stores, placement, part, rows, vocabulary, recording)
 
         return Summary(
             model=model.id,
@@ -146,15 +153,15 @@ def journey(
             began_day=days_known[0],
             enrolled_days=columns.read_enrolled_days(connection, stores, person),
         )
-    found = list(journeys(touchpoints, model.for_trade(trade), now_day, recording))
+    found = None
+    if touchpoints:
+        found = journey_of(touchpoints, model.for_trade(trade), now_day, recording)
     names = {name.store_id: name.name for name in stores.names}
 
     def local_time(touchpoint: Touchpoint) -> datetime:
         return days.local_time(touchpoint.occurred_at_ms, stores.zone(touchpoint.store))
 
-    return person_journey(
-        person, found[0] if found else None, model, trade, now_day, names, local_time
-    )
+    return person_journey(person, found, model, trade, now_day, names, local_time)
 
 
 def _figures(
@@ -162,13 +169,13 @@ def _figures(
     stores: columns.Stores,
     placement: Placement,
     window: Window,
-    touchpoints: list[Touchpoint],
+    rows: Rows,
+    vocabulary: Vocabulary,
     recording: Recording,
 ) -> Figures:
-    known = [touchpoint for touchpoint in touchpoints if touchpoint.day < window.now_day]
     return figures(
         placement.model,
-        tally_journeys(journeys(known, placement, window.now_day, recording), window),
+        tally_rows(rows, vocabulary, placement, window, recording),
         columns.read_sales(connection, stores, window),
         columns.read_vouchers(connection, stores, window),
     )
