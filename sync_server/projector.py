@@ -23,6 +23,7 @@ from sync_server.office import Office
 from sync_server.projection import Fault, Logged, project
 from sync_server.tables import (
     Cursor,
+    Dropped,
     EventLog,
     Person,
     Quarantine,
@@ -192,8 +193,11 @@ def _step(office: Office, upto: int, events_max: int) -> int | None:
         events: list[Logged] = []
         repaired: list[int] = []
         faults: list[Fault] = []
+        dropped = _dropped(connection, rows)
         for row in rows:
             event = understand(row.body, row.seq)
+            if row.position in dropped and row.kind == UNDECODABLE:
+                continue
             if not isinstance(event, Undecodable):
                 events.append(Logged(row.position, row.till_id, row.epoch, event))
                 if row.kind == UNDECODABLE:
@@ -208,6 +212,16 @@ def _step(office: Office, upto: int, events_max: int) -> int | None:
         _set_aside(connection, rows, [*faults, *projected.faults])
         _move(connection, rows[-1].position)
         return len(rows)
+
+
+def _dropped(connection: Connection, rows: Sequence[Any]) -> set[int]:
+    """The positions among `rows` that head office gave up."""
+    found = connection.execute(
+        select(col(Dropped.position)).where(
+            col(Dropped.position).between(rows[0].position, rows[-1].position)
+        )
+    )
+    return set(found.scalars())
 
 
 def _read(connection: Connection, upto: int, events_max: int) -> Sequence[Any]:
@@ -236,6 +250,9 @@ def _set_aside(connection: Connection, rows: Sequence[Any], faults: Sequence[Fau
     reasons: dict[int, str] = {}
     for fault in faults:
         reasons.setdefault(fault.position, fault.reason[:REASON_CHARS_MAX])
+    if not reasons:
+        return
+    dropped = _dropped(connection, rows)
     aside = [
         {
             "position": row.position,
@@ -247,7 +264,7 @@ def _set_aside(connection: Connection, rows: Sequence[Any], faults: Sequence[Fau
             "reason": reasons[row.position],
         }
         for row in rows
-        if row.position in reasons
+        if row.position in reasons and row.position not in dropped
     ]
     if aside:
         connection.execute(insert(Quarantine), aside)

@@ -6,7 +6,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, func, select
 from sqlmodel import col
 
-from sync_server.tables import Alarm, EventLog, Quarantine
+from sync_server.tables import Alarm, Dropped, EventLog, Quarantine
 
 
 class QuarantineRow(Struct, frozen=True):
@@ -19,6 +19,20 @@ class QuarantineRow(Struct, frozen=True):
     seq: int
     received_at_ms: int
     reason: str
+
+
+class DroppedRow(Struct, frozen=True):
+    """An event that head office gave up, and why."""
+
+    position: int
+    stage: str
+    till_id: str
+    epoch: int
+    seq: int
+    received_at_ms: int
+    reason: str
+    dropped_at_ms: int
+    why: str
 
 
 class AlarmRow(Struct, frozen=True):
@@ -67,6 +81,20 @@ def quarantined(connection: Connection, position: int) -> QuarantinedEvent | Non
 def count_quarantine(connection: Connection) -> int:
     """How many events are in quarantine."""
     return connection.execute(select(func.count()).select_from(Quarantine)).scalar_one()
+
+
+def list_dropped(
+    connection: Connection, *, after: int = 0, rows_max: int = 1_000
+) -> list[DroppedRow]:
+    """Events that were given up, in the order of the log, from after position `after`."""
+    columns = [col(getattr(Dropped, name)) for name in DroppedRow.__struct_fields__]
+    found = connection.execute(
+        select(*columns)
+        .where(col(Dropped.position) > after)
+        .order_by(col(Dropped.position))
+        .limit(rows_max)
+    )
+    return [DroppedRow(*row) for row in found]
 
 
 def list_alarms(connection: Connection) -> list[AlarmRow]:

@@ -265,6 +265,23 @@ class Quarantine(Table, table=True):
     reason: str = Field(max_length=500)
 
 
+class Dropped(Table, table=True):
+    """An event that head office took out of quarantine for good; it stays in the log.
+
+    A projection from zero leaves it out as well.
+    """
+
+    position: int = Field(primary_key=True, foreign_key="event_log.position", sa_type=BigInteger)
+    stage: str = Field(max_length=16)
+    till_id: str = Field(max_length=TILL_ID_CHARS_MAX)
+    epoch: int = Field(sa_type=BigInteger)
+    seq: int = Field(sa_type=BigInteger)
+    received_at_ms: int = Field(sa_type=BigInteger)
+    reason: str = Field(max_length=500)
+    dropped_at_ms: int = Field(sa_type=BigInteger)
+    why: str = Field(max_length=500)
+
+
 class Alarm(Table, table=True):
     """Something head office has to look at: a till whose past changed ("chain")."""
 
@@ -508,6 +525,14 @@ class Thread(Table, table=True):
     number: int | None = Field(default=None, primary_key=True, sa_type=Big)
     token: bytes = Field(sa_type=LargeBinary, unique=True)
     domain: str = Field(max_length=16)
+
+
+class SentName(Table, table=True):
+    """A kind or channel that was sent: how many there may be is bounded, for the fold's sake."""
+
+    field: str = Field(primary_key=True, max_length=16)
+    """"kind" or "channel"."""
+    name: str = Field(primary_key=True, max_length=32)
 
 
 class ChannelMetric(Table, table=True):

@@ -248,6 +248,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("position", name=op.f("quarantine_pk")),
     )
     op.create_table(
+        "dropped",
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("stage", sa.String(length=16), nullable=False),
+        sa.Column("till_id", sa.String(length=32), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("received_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.String(length=500), nullable=False),
+        sa.Column("dropped_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("why", sa.String(length=500), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["position"], ["event_log.position"], name=op.f("dropped_position_fk")
+        ),
+        sa.PrimaryKeyConstraint("position", name=op.f("dropped_pk")),
+    )
+    op.create_table(
         "till",
         sa.Column("till_id", sa.String(length=32), nullable=False),
         sa.Column("store_id", sa.String(), nullable=False),
