@@ -15,7 +15,7 @@ log = structlog.get_logger("feed")
 DELTA_SHARE_MAX = 0.01
 """A delta that reaches this share of its base makes a new base due, …"""
 DELTA_ENTRIES_FREE = 20_000
-"""… but one of so many entries (0.2 MB, a few tenths of a second to build) never does."""
+"""… but one of so many entries (0.2 MB, about a second to build) never does."""
 DELTA_ENTRIES_MAX = 400_000
 """A larger delta is not built at all: tills keep the one they have until the new base is there."""
 TOMBSTONE_AGE_MS_MAX = 7 * 86_400_000
