@@ -69,5 +69,6 @@ def project(
     with opened(data) as office:
         if from_zero:
             start_over(office)
-        done = project_all(office) + project_touchpoints(office)
+        done = project_all(office)
+        project_touchpoints(office)
         typer.echo(f"{done} events and changes projected.")

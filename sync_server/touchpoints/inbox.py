@@ -7,12 +7,15 @@ from sqlalchemy import Connection, func, insert, select, text, tuple_
 from sqlmodel import col
 
 from sync_server.database import upsert
-from sync_server.tables import ChannelMetric, SentIdentifier, SentTouchpoint
+from sync_server.journeys.touchpoint import KINDS
+from sync_server.tables import ChannelMetric, SentIdentifier, SentName, SentTouchpoint
 from sync_server.touchpoints.incoming import Metric, Sent
 
 KEYS_A_SELECT = 500
 INBOX_LOCK = 0x4B520010
 """PostgreSQL advisory lock: who keeps touchpoints is alone, so numbers appear in their order."""
+NAMES_MAX = 500
+"""Kinds, and channels: who takes an id for a kind must not spoil everybody's figures."""
 OTHER_CONTENT = "was sent before under this source and id, with other content"
 
 Key = tuple[str, str]
@@ -51,14 +54,19 @@ def _keep_touchpoints(
     *,
     is_dry: bool,
 ) -> Kept:
+    names = _Names(connection)
     hashes = _known(connection, {(sent.source, sent.source_id) for _, sent in touchpoints})
     fresh: list[tuple[Sent, bytes]] = []
     repeated = 0
     refused: dict[int, str] = {}
     for place, sent in touchpoints:
         key, content = (sent.source, sent.source_id), sent.content_hash()
-        known = hashes.setdefault(key, None)
+        known = hashes.get(key)
         if known is None:
+            strange = names.refuse(sent)
+            if strange is not None:
+                refused[place] = strange
+                continue
             hashes[key] = content
             fresh.append((sent, content))
         elif known == content:
@@ -67,12 +75,36 @@ def _keep_touchpoints(
             refused[place] = OTHER_CONTENT
     if fresh and not is_dry:
         _insert(connection, fresh, now_ms)
+        upsert(connection, SentName, names.new)
     return Kept(len(fresh), repeated, refused)
 
 
-def _known(connection: Connection, keys: set[Key]) -> dict[Key, bytes | None]:
+class _Names:
+    """The kinds and channels there are, and those that are new."""
+
+    def __init__(self, connection: Connection) -> None:
+        found = connection.execute(select(col(SentName.field), col(SentName.name)))
+        self._names: dict[str, set[str]] = {"kind": set(KINDS), "channel": set()}
+        self.new: list[dict[str, str]] = []
+        for field, name in found:
+            self._names[field].add(name)
+
+    def refuse(self, sent: Sent) -> str | None:
+        """Why a touchpoint has a name too many; None when its names are taken up."""
+        given = {"kind": sent.kind, "channel": sent.channel}
+        new = {field: name for field, name in given.items() if name not in self._names[field]}
+        for field in new:
+            if len(self._names[field]) >= NAMES_MAX:
+                return f"there are {NAMES_MAX} {field}s already: is {field} what it should be?"
+        for field, name in new.items():
+            self._names[field].add(name)
+            self.new.append({"field": field, "name": name})
+        return None
+
+
+def _known(connection: Connection, keys: set[Key]) -> dict[Key, bytes]:
     t = SentTouchpoint
-    hashes: dict[Key, bytes | None] = {}
+    hashes: dict[Key, bytes] = {}
     for chunk in chunks(sorted(keys)):
         found = connection.execute(
             select(col(t.source), col(t.source_id), col(t.content_hash)).where(

@@ -20,7 +20,8 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 """Earlier times are seconds taken for milliseconds, or no time at all."""
 EARLIEST_MS = int(EARLIEST.timestamp() * 1000)
 CENTS_MAX = 10**12
-VALUE_MAX = 10**15
+VALUE_MAX = 2**31 - 1
+METRIC_MAX = 10**15
 REFERENCE_CHARS_MAX = 128
 THOUSAND = Decimal(1000)
 FIRST_DAY = date(1970, 1, 1)
@@ -78,6 +79,7 @@ class TouchpointIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     store: Text | None = None
     amount_cents: Cents | None = None
     value: Annotated[int, Meta(ge=-VALUE_MAX, le=VALUE_MAX)] | None = None
+    """A number that the kind gives a meaning: a rating (1 to 5), an NPS answer (0 to 10)."""
     reference: Text | None = None
     """The purchase it belongs to: a receipt's code, or an order number."""
     campaign: Text | None = None
@@ -100,7 +102,7 @@ class MetricIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     day: date
     metric: Name
     channel: Name
-    value: Annotated[float, Meta(ge=0, le=VALUE_MAX, description="Three decimals are kept.")]
+    value: Annotated[float, Meta(ge=0, le=METRIC_MAX, description="Three decimals are kept.")]
     campaign: Text | None = None
     store: Text | None = None
     cost_cents: Cents = 0

@@ -74,6 +74,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("token", name=op.f("thread_token_uq")),
     )
     op.create_table(
+        "sent_name",
+        sa.Column("field", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("field", "name", name=op.f("sent_name_pk")),
+    )
+    op.create_table(
         "channel_metric",
         sa.Column("day", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("metric", sa.String(length=32), nullable=False),
@@ -99,6 +105,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in (
         "channel_metric",
+        "sent_name",
         "thread",
         "shared_identifier",
         "identifier_form",

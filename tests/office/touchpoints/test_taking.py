@@ -9,6 +9,7 @@ import pytest
 from sync_server.auth.users import Role
 from sync_server.tables import ChannelMetric, SentTouchpoint
 from sync_server.touchpoints.decoding import ITEM_BYTES_MAX, ITEMS_MAX
+from sync_server.touchpoints.inbox import NAMES_MAX
 from sync_server.touchpoints.rate import Rate
 from sync_server.touchpoints.serving import BODY_BYTES_MAX, STATE, Serving
 
@@ -127,6 +128,13 @@ def test_an_unknown_kind_is_kept_and_shown(web: "Web") -> None:
     assert web.persons() == {"a": None}
     (row,) = web.desk.get("/v1/touchpoints/sources", Role.ADMIN).json()
     assert (row["kind"], row["is_known_kind"], row["touchpoints"]) == ("teleport", False, 1)
+
+
+def test_an_id_taken_for_a_kind_is_refused_before_it_spoils_the_figures(web: "Web") -> None:
+    answer = web.send(*(web.item(f"k{n}") for n in range(NAMES_MAX + 5)), web.item("purchase"))
+    assert answer["taken"] < NAMES_MAX
+    again = web.send(web.item("k0"), web.item("yet_another"), web.item(channel="radio"))
+    assert (again["taken"], len(again["refused"])) == (2, 1)
 
 
 def test_a_cloud_event_is_a_touchpoint(web: "Web") -> None:
