@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -147,7 +147,7 @@ def report(run: Run, bare_rates: Sequence[float], rates: dict[str, Rates]) -> Re
         acknowledged = _figure(f"{kind}: acknowledged", found.acknowledged)
         if kind == "postgresql":
             judged = at_least(acknowledged.name, acknowledged.value, acknowledged.unit, round(bar))
-            acknowledged = Figure(**{**vars(judged), "spread": acknowledged.spread})
+            acknowledged = replace(judged, spread=acknowledged.spread)
         shares = [
             projected / ceiling
             for projected, ceiling in zip(found.projected, found.ceiling, strict=True)
@@ -160,7 +160,7 @@ def report(run: Run, bare_rates: Sequence[float], rates: dict[str, Rates]) -> Re
             _figure(f"{kind}: plain {plain} of the log's rows", found.ceiling_log),
             _figure(f"{kind}: projected, from the first byte on", found.projected),
             _figure(f"{kind}: plain {plain} of the projected rows", found.ceiling),
-            Figure(**{**vars(share), "spread": (min(shares), max(shares))}),
+            replace(share, spread=(min(shares), max(shares))),
         )
     return out
 

@@ -17,7 +17,7 @@ CHUNK_BYTES = 1 << 20
 
 
 class Copied(NamedTuple):
-    """A PostgreSQL table's rows in the text form of COPY, in the order they were inserted."""
+    """A PostgreSQL table's rows in the binary form of COPY, in the order they were inserted."""
 
     table: str
     data: bytes
@@ -34,7 +34,9 @@ def copied(connection: psycopg.Connection, tables: Sequence[type[Table]]) -> lis
     """The rows of `tables`."""
     found: list[Copied] = []
     for table in map(_name, tables):
-        with connection.cursor().copy(SQL("COPY {} TO STDOUT").format(Identifier(table))) as out:
+        with connection.cursor().copy(
+            SQL("COPY {} TO STDOUT (FORMAT BINARY)").format(Identifier(table))
+        ) as out:
             found.append(Copied(table, b"".join(bytes(piece) for piece in out)))
     return found
 
@@ -44,7 +46,7 @@ def copy_s(connection: psycopg.Connection, lots: Sequence[Copied]) -> float:
     began = time.perf_counter()
     with connection.transaction():
         for table, data in lots:
-            into = SQL("COPY {} FROM STDIN").format(Identifier(table))
+            into = SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(Identifier(table))
             with connection.cursor().copy(into) as copy:
                 for start in range(0, len(data), CHUNK_BYTES):
                     copy.write(data[start : start + CHUNK_BYTES])

@@ -25,11 +25,11 @@ from sync_server.errors import SettingsError
 from sync_server.migrate import migrate
 from sync_server.office import open_office
 from sync_server.registry.stores import add_store
-from sync_server.registry.tills import add_till
+from sync_server.registry.tills import add_till, revoke_till
 from sync_server.server import Listen, require_free
 from sync_server.settings import read_settings
-from sync_server.tables import Sale
-from wire.batches import BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, Ack
+from sync_server.tables import Alarm, EventLog, Sale, Watermark
+from wire.batches import BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, Ack, Refusal
 from wire.requests import SignedBy, write_header
 
 if TYPE_CHECKING:
@@ -329,3 +329,63 @@ def test_two_workers_serve_one_postgresql(
             assert len(connection.execute(select(col(Sale.seq))).all()) == 10
     finally:
         served.close()
+
+
+def test_two_office_processes_take_the_same_tills_batches_at_once_and_stay_right(
+    tmp_path: Path, postgresql: "PostgreSQL", enrol_at: "EnrolAt", sale: "MakeSale"
+) -> None:
+    url = postgresql.create("served_by_two")
+    database = Database(url)
+    migrate(database)
+    database.close()
+    offices = [Served(tmp_path / "data", url) for _ in range(2)]
+    try:
+        for office in offices:
+            office.start()
+        till = enrol_at(offices[0].http, offices[0].code("till-1"))
+        for _ in range(60):
+            till.add(sale())
+        answers: list[Ack | Refusal] = []
+
+        def send_all(number: int) -> None:
+            # Cut elsewhere by each, so that batches overlap: some of their events are new.
+            http = httpx.Client(base_url=offices[number % 2].http.base_url, timeout=WAIT_S_MAX)
+            one = type(till)(http, till.clock, till.enrolment, till.key)
+            step = number + 3
+            for first in range(1, 61, step):
+                answers.append(one.send(till.batch(first, first + step - 1)))
+            http.close()
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(send_all, range(4)))
+        assert all(isinstance(answer, Ack) for answer in answers)
+        wait_for(lambda: offices[1].health()["lag_events"] == 0)
+        with offices[0].office.database.read() as connection:
+            logged = connection.execute(
+                select(col(EventLog.seq), col(EventLog.chain_hash)).order_by(col(EventLog.seq))
+            ).all()
+            assert [tuple(row) for row in logged] == list(enumerate(till.hashes[1:], 1))
+            assert (
+                connection.execute(select(col(Watermark.head_hash))).scalar_one()
+                == (till.hashes[-1])
+            )
+            assert len(connection.execute(select(col(Sale.seq))).all()) == 60
+            assert connection.execute(select(col(Alarm.code))).all() == []
+    finally:
+        for office in offices:
+            office.close()
+
+
+def test_a_till_that_is_revoked_is_refused_with_its_next_request(
+    served: Served, enrol_at: "EnrolAt", sale: "MakeSale"
+) -> None:
+    till = enrol_at(served.http, served.code("till-9"))
+    till.add(sale())
+    assert isinstance(till.send(), Ack)
+    till.add(sale())
+    with served.office.database.write() as connection:
+        revoke_till(connection, "till-9", served.office.now_ms())
+    refusal = till.send()
+    assert isinstance(refusal, Refusal)
+    assert refusal.code == "revoked"
+    assert till.request("GET", "/v1/feed/offers").status_code == 401

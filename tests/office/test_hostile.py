@@ -1,0 +1,240 @@
+"""Whatever is asked or sent, the office has no fault, and keeps the good events beside the bad."""
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+import pytest
+import zstandard
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from sync_server.auth.rates import Rates
+from sync_server.auth.users import Role
+from sync_server.tables import EventLog, Quarantine, Sale
+from wire.batches import BATCH_CONTENT_TYPE, BATCH_EVENTS_MAX, Ack, Batch, Refusal, encode_batch
+from wire.chain import next_hash
+from wire.events import CENTS_MAX, EVENT_BYTES_MAX, Event, encode_event
+
+if TYPE_CHECKING:
+    from tests.office.conftest import Desk, MakeSale, SimTill
+
+few = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+NUMBERS = st.one_of(
+    st.integers(-(2**63), 2**64 - 1),
+    st.sampled_from([0, -1, 2**31, 2**53, 2**63 - 1, 2**64 - 1, CENTS_MAX + 1]),
+)
+TEXTS = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(
+        ["", "\0", "\u202e", "x" * 200, "'; DROP TABLE sale; --", "../../etc", "{{1}}"]
+    ),
+)
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, st.floats(), TEXTS, st.binary(max_size=20)),
+    lambda inner: st.one_of(st.lists(inner, max_size=6), st.dictionaries(TEXTS, inner, max_size=4)),
+    max_leaves=12,
+)
+SALE = [1_795_000_000_000, 100, [["4006381333931", 1, 100, False]], [["cash", 100]]]
+
+
+@st.composite
+def damaged_sales(draw: st.DrawFn) -> bytes:
+    """A sale with something wrong put somewhere into it: types, sizes, numbers, depth."""
+    body: list[Any] = ["sale", *json.loads(json.dumps(SALE))]
+    event: list[Any] = [draw(st.integers(0, 5)), 1_795_000_000_000, body]
+    place: Any = event
+    while True:
+        at = draw(st.integers(0, len(place) - 1))
+        if isinstance(place[at], list) and place[at] and draw(st.booleans()):
+            place = place[at]
+            continue
+        place[at] = draw(VALUES)
+        break
+    return msgspec.msgpack.encode(event)
+
+
+HOSTILE = st.one_of(
+    damaged_sales(),
+    st.binary(max_size=60),
+    VALUES.map(msgspec.msgpack.encode),
+    st.sampled_from(
+        [
+            b"\x91" * 50_000,  # deep
+            b"\x81\xa1a" * 20_000,
+            b"\xdd\xff\xff\xff\xff",  # long, by its own word
+            b"\xc6\xff\xff\xff\xff",
+            b"\xa3\xed\xa0\x80",  # a surrogate, alone
+            msgspec.msgpack.encode([1, 1, ["sale", 1, float("nan"), [["1", 1, 1]], []]]),
+            msgspec.msgpack.encode([1, 1, ["sale", 1, float("inf"), [["1", 1, 1]], []]]),
+            msgspec.msgpack.encode([1, 1, ["sale", 1, 2**64 - 1, [["1", 1, 1]], []]]),
+            msgspec.msgpack.encode([1, 1, ["clock", -(2**63)]]),
+            b"\x93\x01\x01\x96\xa4sale\x01\x01\x91\x93\xa3\xed\xa0\x80\x01\x01\x90",
+            bytes(EVENT_BYTES_MAX + 1),
+            b"",
+        ]
+    ),
+)
+
+
+@few
+@given(st.lists(HOSTILE, min_size=1, max_size=6))
+@on_sqlite
+def test_hostile_events_are_set_aside_and_the_good_ones_beside_them_count(
+    desk: "Desk", till: "SimTill", sale: "MakeSale", hostile: list[bytes]
+) -> None:
+    desk.http.app.state["till_rates"] = Rates()  # pyright: ignore[reportAttributeAccessIssue]
+    first = len(till.events) + 1
+    till.add(sale(100))
+    for data in hostile:
+        till.add_raw(data)
+    till.add(sale(300))
+    answer = till.send(till.batch(first))
+    assert isinstance(answer, Ack), answer
+    last = len(till.events)
+    assert answer.watermark == last
+    desk.project()
+    logged = [row["body"] for row in desk.rows(EventLog)]
+    assert logged == till.events
+    counted = {row["seq"] for row in desk.rows(Sale)}
+    assert {first, last} <= counted
+    aside = {row["seq"] for row in desk.rows(Quarantine)}
+    assert set(answer.quarantined) <= aside
+    for seq, data in enumerate(hostile, first + 1):
+        if seq not in aside:  # then it must have been an event, in its place
+            assert msgspec.msgpack.decode(data, type=Event).seq == seq
+
+
+@few
+@given(VALUES)
+@example([])
+@example([[]] * 6)
+@on_sqlite
+def test_a_hostile_batch_is_refused_with_a_reason_and_the_next_is_taken(
+    desk: "Desk", till: "SimTill", sale: "MakeSale", value: Any
+) -> None:
+    desk.http.app.state["till_rates"] = Rates()  # pyright: ignore[reportAttributeAccessIssue]
+    body = zstandard.ZstdCompressor(write_content_size=True).compress(msgspec.msgpack.encode(value))
+    for content_type, data in ((BATCH_CONTENT_TYPE, body), ("application/json", body)):
+        answer = till.post(data, content_type)
+        assert answer.status_code == 400
+        refusal = msgspec.json.decode(answer.content, type=Refusal)
+        assert refusal.message
+        assert refusal.fix
+    first = len(till.events) + 1
+    till.add(sale())
+    assert isinstance(till.send(till.batch(first)), Ack)
+
+
+@on_sqlite
+def test_a_batch_of_as_many_events_as_can_be_and_all_of_them_bad_is_kept_whole(
+    desk: "Desk", till: "SimTill"
+) -> None:
+    for number in range(BATCH_EVENTS_MAX):
+        till.add_raw(number.to_bytes(2))
+    answer = till.send()
+    assert isinstance(answer, Ack)
+    assert len(answer.quarantined) == BATCH_EVENTS_MAX
+    assert len(desk.rows(Quarantine)) == BATCH_EVENTS_MAX
+
+
+def test_one_event_too_many_is_refused(till: "SimTill") -> None:
+    for _ in range(BATCH_EVENTS_MAX + 1):
+        till.add_raw(b"?")
+    assert till.post(encode_batch(till.batch())).status_code == 400
+
+
+@on_sqlite
+def test_a_sale_of_the_largest_numbers_there_are_counts(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    till.add(sale(CENTS_MAX), at_ms=253_402_300_799_999)
+    till.send()
+    desk.project()
+    assert [row["total_cents"] for row in desk.rows(Sale)] == [CENTS_MAX]
+
+
+def test_numbers_no_chain_reaches_are_refused(till: "SimTill", sale: "MakeSale") -> None:
+    event = encode_event(Event(2**53 - 1, 1, sale()))
+    head = next_hash(till.hashes[0], event)
+    answer = till.post(encode_batch(Batch("till-1", 1, 2**53 - 1, head, (event,))))
+    assert answer.json()["code"] == "gap"
+
+
+@cache
+def operations(document: str) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Method, path and parameters of every operation of the OpenAPI document."""
+    found: list[tuple[str, str, list[dict[str, Any]]]] = []
+    for path, item in json.loads(document)["paths"].items():
+        for method, operation in item.items():
+            found.append((method.upper(), path, operation.get("parameters", [])))
+    return found
+
+
+PARAMETERS = st.one_of(
+    NUMBERS.map(str),
+    TEXTS,
+    st.sampled_from(["nan", "inf", "1e400", "2017-05-14", "2017-02-30", "true", "[]", "a" * 2_000]),
+)
+
+
+@settings(parent=few, max_examples=100)
+@given(st.data())
+@on_sqlite
+def test_no_request_the_document_allows_or_forbids_meets_a_fault(
+    desk: "Desk", till: "SimTill", data: st.DataObject
+) -> None:
+    state = desk.http.app.state  # pyright: ignore[reportAttributeAccessIssue]
+    state["till_rates"] = Rates()
+    state["attempts"] = type(state["attempts"])()
+    document = desk.http.get("/schema/openapi.json").text
+    method, path, parameters = data.draw(st.sampled_from(operations(document)))
+    query: list[str] = []
+    for parameter in parameters:
+        name = parameter["name"]
+        if parameter["in"] == "path":
+            path = path.replace(f"{{{name}}}", quote(data.draw(PARAMETERS) or "x", safe=""))
+        elif parameter["in"] == "query" and name != "wait" and data.draw(st.booleans()):
+            query += [f"{name}={quote(data.draw(PARAMETERS), safe='')}"] * data.draw(
+                st.integers(1, 2)
+            )
+    target = path + ("?" + "&".join(query) if query else "")
+    body = b""
+    if method != "GET":
+        body = data.draw(
+            st.one_of(
+                st.binary(max_size=50),
+                VALUES.filter(is_json).map(lambda value: json.dumps(value).encode()),
+            )
+        )
+    kind = data.draw(st.sampled_from([BATCH_CONTENT_TYPE, "application/json", "text/csv", "x"]))
+    headers = {"Content-Type": kind}
+    who = data.draw(st.sampled_from(["nobody", "till", "head office", "admin"]))
+    if who == "till":
+        answer = till.request(method, target, body, headers)
+    else:
+        if who != "nobody":
+            role = Role.HEAD_OFFICE if who == "head office" else Role.ADMIN
+            headers["Authorization"] = f"Bearer {desk.token(role)}"
+        answer = desk.http.request(method, target, content=body, headers=headers)
+    assert answer.status_code < 500, (who, method, target, body, answer.text)
+    if answer.status_code >= 400 and "json" in answer.headers["content-type"]:
+        refusal = msgspec.json.decode(answer.content, type=Refusal)
+        assert refusal.message
+        assert refusal.fix
+
+
+def is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
