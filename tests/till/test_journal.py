@@ -263,7 +263,9 @@ def test_an_office_put_back_to_an_older_state_gets_the_events_again(journal: Jou
     assert not journal.rewind(1, 7)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None
+)
 @given(cents=st.lists(st.integers(0, 10**9), min_size=1, max_size=5))
 def test_what_was_sold_is_what_will_be_sent(tmp_path_factory: object, cents: list[int]):
     assert isinstance(tmp_path_factory, pytest.TempPathFactory)
