@@ -1,7 +1,6 @@
 """Many rows at once, past SQLAlchemy's statements: COPY on PostgreSQL, executemany on SQLite.
 
-Rows are tuples in the order of the columns. Measured in docs/decisions/0007: a tenth of the time
-of `insert(Table)` with a list of dictionaries.
+Rows are tuples in the order of the columns; docs/decisions/0012 says what that is worth.
 """
 
 from collections.abc import Sequence
