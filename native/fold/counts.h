@@ -341,6 +341,49 @@ static int tally_room(Tally *t, const Rules *r) {
         || !t->buying_cents || !t->month_seen || !t->months || !t->recent_cohorts ? NO_MEMORY : FINE;
 }
 
+static void add_all(int64_t *into, const int64_t *from, int64_t n) {
+    for (int64_t i = 0; i < n; i++) into[i] += from[i];
+}
+
+static void add_all_32(uint32_t *into, const uint32_t *from, int64_t n) {
+    for (int64_t i = 0; i < n; i++) into[i] += from[i];
+}
+
+static int sparse_merge(Sparse *into, const Sparse *from) {
+    int went_wrong = FINE;
+    for (uint64_t i = 0; i < from->places; i++)
+        if (from->key[i]) went_wrong |= sparse_add(into, from->key[i] - 1, from->count[i]);
+    return went_wrong;
+}
+
+static int spread_merge(Spread *into, const Spread *from) {
+    add_all_32(into->dense, from->dense, into->slots * into->width);
+    return sparse_merge(&into->large, &from->large);
+}
+
+/* Adds the counts of other persons, made with the same rules and window. */
+static int tally_merge(Tally *t, const Tally *o, const Rules *r) {
+    if (t->rows + o->rows > (int64_t)ROWS_MAX) return TOO_MANY_ROWS;
+    int64_t P = r->phases, S = r->stores, ways = (FLOW_STEPS_MAX + 1) * (P + 2) * (P + OUTCOMES);
+    t->rows += o->rows, t->persons += o->persons, t->trips += o->trips, t->bought += o->bought;
+    t->loops += o->loops, t->customers += o->customers;
+    t->lapsed += o->lapsed, t->lapsed_ever += o->lapsed_ever;
+    add_all(t->outcomes, o->outcomes, OUTCOMES), add_all(t->buyers, o->buyers, STANDINGS);
+    add_all(t->nps, o->nps, NPS_MAX + 1), add_all(t->reached, o->reached, PHASES_MAX);
+    add_all(t->dropped_off, o->dropped_off, PHASES_MAX + 1);
+    add_all(t->ratings, o->ratings, (PHASES_MAX + 1) * (RATING_MAX + 1));
+    add_all(t->ways, o->ways, ways), add_all(t->ways_cents, o->ways_cents, ways);
+    add_all_32(t->uses, o->uses, (P + 1) * r->kinds * r->channels);
+    add_all(t->lost, o->lost, S * (P + 1));
+    add_all(t->buying_trips, o->buying_trips, S), add_all(t->buying_cents, o->buying_cents, S);
+    add_all_32(t->recent_cohorts, o->recent_cohorts, RECENT_MONTHS * RECENT_MONTHS);
+    int went_wrong = sparse_merge(&t->cohorts, &o->cohorts)
+        | spread_merge(&t->phase_minutes, &o->phase_minutes)
+        | spread_merge(&t->minutes_to_buy, &o->minutes_to_buy)
+        | spread_merge(&t->days_between, &o->days_between);
+    return went_wrong ? NO_MEMORY : FINE;
+}
+
 static void spread_free(Spread *s) { free(s->dense), free(s->large.key), free(s->large.count); }
 
 static void tally_free(Tally *t) {

@@ -102,6 +102,7 @@ cdef extern from "counts.h":
     int tally_room(CTally *, const CRules *) nogil
     void tally_free(CTally *) nogil
     int tally_rows(CTally *, const CRules *, const CRows *, const Window *, const Enrolled *, int64_t, int64_t) nogil
+    int tally_merge(CTally *, const CTally *, const CRules *) nogil
     uint64_t floor_rows(const CRows *, int64_t, int64_t) nogil
 
 cdef enum:
@@ -334,6 +335,16 @@ cdef class Tally:
             enrolled.n = enrolled_persons.shape[0]
         with nogil:
             fault = tally_rows(&self.c, &self.rules.c, &rows.c, &self.window, &enrolled, start, end)
+        if fault:
+            refuse(fault)
+
+    def merge(self, Tally other not None):
+        """Adds the counts of other persons, made with the same rules in the same window."""
+        cdef int fault
+        if other is self or other.rules is not self.rules:
+            raise FoldRefused("The tallies are not of the same rules.", "Make both with the same.")
+        with nogil:
+            fault = tally_merge(&self.c, &other.c, &self.rules.c)
         if fault:
             refuse(fault)
 

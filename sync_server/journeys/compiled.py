@@ -7,7 +7,6 @@ import os
 from array import array
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import reduce
 from typing import Any
 
 from native.fold import Rows, Rules, RuleTable, Tables, Tally, person_trips
@@ -20,7 +19,6 @@ from sync_server.journeys.tally import (
     UNMAPPED,
     JourneyTally,
     Window,
-    merge,
 )
 from sync_server.journeys.touchpoint import MINUTE_MS, PURCHASE, Touchpoint
 from sync_server.journeys.trips import (
@@ -125,16 +123,24 @@ def tally_rows(
     enrolled = Enrolled(recording.enrolled_days)
     parts = threads or min(_cores(), 1 + len(rows) // ROWS_A_THREAD_MIN)
 
-    def part(start: int, end: int) -> JourneyTally:
+    def part(start: int, end: int) -> Tally:
         tally = new_tally(rules, vocabulary, window, recording)
         tally.add(rows, start, end, enrolled.persons, enrolled.days)
-        return in_words(tally.counts(), placement, vocabulary)
+        return tally
 
     cuts = rows.cuts(parts)
     if parts == 1:
-        return part(0, len(rows))
+        return in_words(part(0, len(rows)).counts(), placement, vocabulary)
     with ThreadPoolExecutor(parts) as pool:
-        return reduce(merge, pool.map(part, cuts[:-1], cuts[1:]), JourneyTally())
+        tallies = list(pool.map(part, cuts[:-1], cuts[1:]))
+    return in_words(merged(tallies).counts(), placement, vocabulary)
+
+
+def merged(tallies: Sequence[Tally]) -> Tally:
+    """The first of some tallies of the same rules and window, with the others added to it."""
+    for tally in tallies[1:]:
+        tallies[0].merge(tally)
+    return tallies[0]
 
 
 def in_words(counts: dict[str, Any], placement: Placement, vocabulary: Vocabulary) -> JourneyTally:

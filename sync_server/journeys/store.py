@@ -12,21 +12,20 @@ import os
 from array import array
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from native.fold import NO_VALUE, Rows
+from native.fold import NO_VALUE, Rows, Tally
 from sync_server.errors import OfficeError
 from sync_server.journeys.arrange import BUFFERS, SCHEMA, arrange, newest
 from sync_server.journeys.arrow import pa, pq
-from sync_server.journeys.compiled import Enrolled, in_words, new_tally, rules_for
+from sync_server.journeys.compiled import Enrolled, in_words, merged, new_tally, rules_for
 from sync_server.journeys.model import Placement
 from sync_server.journeys.rows import COLUMNS, NO_STORE, VALUE_MAX, Names, Vocabulary
-from sync_server.journeys.tally import JourneyTally, Window, merge
+from sync_server.journeys.tally import JourneyTally, Window
 from sync_server.journeys.touchpoint import Touchpoint
 from sync_server.journeys.trips import Recording
 
@@ -87,7 +86,7 @@ class ColumnStore:
         for bucket in range(self.buckets):
             parts = self._parts(bucket)
             if parts:
-                _write(self._merged(bucket), self._base(bucket))
+                _write(self._merged(bucket), self.base(bucket))
                 # A part that is still there after a crash is merged once more, to the same rows.
                 for part in parts:
                     part.unlink()
@@ -98,9 +97,9 @@ class ColumnStore:
         """A bucket's rows for the fold."""
         if self._parts(bucket):
             return _rows(self._merged(bucket).select(BUFFERS))
-        if not self._base(bucket).exists():
+        if not self.base(bucket).exists():
             return _rows(SCHEMA.empty_table().select(BUFFERS))
-        return _rows(pq.read_table(self._base(bucket), columns=BUFFERS, use_threads=False))
+        return _rows(pq.read_table(self.base(bucket), columns=BUFFERS, use_threads=False))
 
     def tally(
         self,
@@ -114,7 +113,7 @@ class ColumnStore:
         enrolled = Enrolled(recording.enrolled_days)
         workers = min(self.buckets, threads or os.cpu_count() or 1)
 
-        def share(first: int) -> JourneyTally:
+        def share(first: int) -> Tally:
             tally = new_tally(rules, self.vocabulary, window, recording)
             for bucket in range(first, self.buckets, workers):
                 tally.add(
@@ -122,13 +121,14 @@ class ColumnStore:
                     enrolled_persons=enrolled.persons,
                     enrolled_days=enrolled.days,
                 )
-            return in_words(tally.counts(), placement, self.vocabulary)
+            return tally
 
         with ThreadPoolExecutor(workers) as pool:
-            return reduce(merge, pool.map(share, range(workers)), JourneyTally())
+            tallies = list(pool.map(share, range(workers)))
+        return in_words(merged(tallies).counts(), placement, self.vocabulary)
 
     def _merged(self, bucket: int) -> Any:
-        base = self._base(bucket)
+        base = self.base(bucket)
         found = [pq.read_table(path, schema=SCHEMA) for path in self._parts(bucket)]
         if base.exists():
             found.insert(0, pq.read_table(base, schema=SCHEMA))
@@ -165,7 +165,8 @@ class ColumnStore:
                 "voucher": t.voucher,
             }
 
-    def _base(self, bucket: int) -> Path:
+    def base(self, bucket: int) -> Path:
+        """The file of a bucket, as it is after compaction."""
         return self.directory / f"bucket-{bucket:04}.parquet"
 
     def _parts_directory(self, bucket: int) -> Path:

@@ -7,6 +7,7 @@ statistical packages", The American Statistician 50 (1996)).
 
 from collections.abc import Mapping
 from datetime import date
+from math import sqrt
 from typing import Any
 
 from msgspec import Struct, field
@@ -22,6 +23,9 @@ from sync_server.journeys.tally import (
 )
 from sync_server.journeys.trips import Outcome, Standing
 
+PROMOTER_MIN, DETRACTOR_MAX = 9, 6
+Z_95 = 1.959964
+"""The 97.5th percentile of the standard normal distribution."""
 P90 = 0.9
 MEDIAN = 0.5
 
@@ -77,6 +81,52 @@ class Transition(Struct, frozen=True):
     origin: str
     target: str
     trips: int
+    spent_cents: int = 0
+    """What those trips spent in all."""
+
+
+class Nps(Struct, frozen=True):
+    """Answers of 0 to 10 to the question whether they would recommend the shop, and the score.
+
+    The score is the share of promoters (9, 10) less that of detractors (0 to 6), times 100. The
+    interval is the normal one of 95 % for a mean of answers that count 1, 0 and -1.
+    """
+
+    answers: int
+    promoters: int
+    detractors: int
+    score: float
+    low: float
+    high: float
+
+
+class Emotion(Struct, frozen=True):
+    """Ratings of 1 to 5 by the phase that the trip had reached when they were given."""
+
+    phase: str
+    """A phase, or "unmapped": given before any."""
+    ratings: int
+    mean: float
+
+
+class Cohort(Struct, frozen=True):
+    """Persons whose first recorded purchase was in `month`, and how many bought months later."""
+
+    month: date
+    """Its first day."""
+    persons: int
+    bought_after: dict[int, int]
+    """Months since → persons who bought in that month; 0 is the month itself."""
+
+
+class Loss(Struct, frozen=True):
+    """Where trips ended before buying, and what that is worth at the store's mean trip."""
+
+    phase: str
+    store: str | None
+    trips: int
+    lost_cents: int
+    """`trips` times what a buying trip is worth there; of all stores, when none bought there."""
 
 
 class Loops(Struct, frozen=True):
@@ -163,6 +213,13 @@ class Figures(Struct, frozen=True):
     vouchers: Vouchers
     checkout: Checkout
     touchpoints: tuple[TouchpointUse, ...]
+    nps: Nps | None
+    """None without an answer."""
+    emotions: tuple[Emotion, ...]
+    cohorts: tuple[Cohort, ...]
+    """As of the summary's day, whatever the period; in a store, those who bought there."""
+    losses: tuple[Loss, ...]
+    """The most valuable first."""
 
 
 class Summary(Struct, frozen=True):
@@ -243,7 +300,68 @@ def figures(
             TouchpointUse(_name(model, phase, UNMAPPED), kind, channel, count)
             for (phase, kind, channel), count in sorted(journeys.touchpoints.items())
         ),
+        nps=nps_of(journeys.nps),
+        emotions=_emotions(model, journeys),
+        cohorts=_cohorts(journeys),
+        losses=_losses(model, journeys),
     )
+
+
+def nps_of(answers: Counts) -> Nps | None:
+    """The net promoter score of answer → count; None without answers."""
+    count = sum(answers.values())
+    if not count:
+        return None
+    promoters = sum(n for answer, n in answers.items() if answer >= PROMOTER_MIN)
+    detractors = sum(n for answer, n in answers.items() if answer <= DETRACTOR_MAX)
+    score = (promoters - detractors) / count
+    variance = (promoters + detractors) / count - score**2
+    half = Z_95 * sqrt(max(0.0, variance) / count)
+    return Nps(
+        answers=count,
+        promoters=promoters,
+        detractors=detractors,
+        score=round(100 * score, 1),
+        low=round(100 * max(-1.0, score - half), 1),
+        high=round(100 * min(1.0, score + half), 1),
+    )
+
+
+def _emotions(model: Model, journeys: JourneyTally) -> tuple[Emotion, ...]:
+    found: dict[int, tuple[int, int]] = {}
+    for (phase, rating), count in journeys.ratings.items():
+        ratings, total = found.get(phase, (0, 0))
+        found[phase] = (ratings + count, total + count * rating)
+    return tuple(
+        Emotion(_name(model, phase, UNMAPPED), ratings, round(total / ratings, 3))
+        for phase, (ratings, total) in sorted(found.items())
+    )
+
+
+def _cohorts(journeys: JourneyTally) -> tuple[Cohort, ...]:
+    found: dict[int, dict[int, int]] = {}
+    for (month, since), persons in sorted(journeys.cohorts.items()):
+        found.setdefault(month, {})[since] = persons
+    return tuple(
+        Cohort(date(1970 + month // 12, month % 12 + 1, 1), bought.get(0, 0), bought)
+        for month, bought in found.items()
+    )
+
+
+def _losses(model: Model, journeys: JourneyTally) -> tuple[Loss, ...]:
+    trips, cents = sum(journeys.buying_trips.values()), sum(journeys.buying_cents.values())
+
+    def worth(lost: int, store: str | None) -> int:
+        here = journeys.buying_trips.get(store, 0)
+        if here:
+            return round(lost * journeys.buying_cents[store] / here)
+        return round(lost * cents / trips) if trips else 0
+
+    found = (
+        Loss(_name(model, phase, UNMAPPED), store, lost, worth(lost, store))
+        for (phase, store), lost in journeys.lost.items()
+    )
+    return tuple(sorted(found, key=lambda loss: (-loss.lost_cents, loss.phase, loss.store or "")))
 
 
 def spread(counts: Counts, unit: float = 1) -> Spread | None:
@@ -287,8 +405,14 @@ def _loops(journeys: JourneyTally) -> Loops:
 
 def _transitions(model: Model, journeys: JourneyTally) -> tuple[Transition, ...]:
     named = (
-        Transition(step, _place(model, here), _place(model, there), trips)
-        for (step, here, there), trips in journeys.transitions.items()
+        Transition(
+            way[0],
+            _place(model, way[1]),
+            _place(model, way[2]),
+            trips,
+            journeys.transition_cents.get(way, 0),
+        )
+        for way, trips in journeys.transitions.items()
     )
     return tuple(sorted(named, key=lambda way: (way.step, -way.trips, way.origin, way.target)))
 

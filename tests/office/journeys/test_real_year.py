@@ -50,7 +50,8 @@ WITH follows AS (
     SELECT *, sum((NOT goes_on)::INT) OVER (PARTITION BY person ORDER BY ts, basket_id) AS n
     FROM follows
 ), opened AS (
-    SELECT person, n, min(day) AS day, arg_min(store, ts) AS store FROM numbered GROUP BY ALL
+    SELECT person, n, min(day) AS day, min(ts) AS opened, arg_min(store, ts) AS store
+    FROM numbered GROUP BY ALL
 ), apart AS (
     SELECT *, date_diff('day', lag(day) OVER w, day) AS days, lead(n) OVER w AS next
     FROM opened WINDOW w AS (PARTITION BY person ORDER BY n)
@@ -217,3 +218,29 @@ def test_a_store_has_the_figures_of_its_own_baskets(year: Year, store: str) -> N
     assert year.ask(sql, FIRST, END) == [
         (totals.sales, totals.turnover_cents, totals.persons, totals.trips)
     ]
+
+
+def test_cohorts_come_back_month_by_month_as_in_the_data(year: Year, period: Period) -> None:
+    figures, first, end = period
+    sql = """WITH bought AS (SELECT DISTINCT person, date_trunc('month', day)::DATE AS month
+                             FROM basket WHERE day < getvariable('as_of')),
+                  cohort AS (SELECT person, min(month) AS month FROM bought GROUP BY person)
+             SELECT cohort.month, date_diff('month', cohort.month, bought.month) AS since, count(*)
+             FROM bought JOIN cohort USING (person) GROUP BY ALL ORDER BY ALL"""
+    assert year.ask(sql, first, end) == [
+        (cohort.month, since, persons)
+        for cohort in figures.cohorts
+        for since, persons in cohort.bought_after.items()
+    ]
+
+
+def test_ways_are_worth_what_their_trips_spent(year: Year, period: Period) -> None:
+    figures, first, end = period
+    sql = """WITH spent AS (
+                 SELECT person, n, min(day) AS day, sum(cents) AS cents FROM (
+                     SELECT basket.*, (SELECT max(t.n) FROM trip t WHERE t.person = basket.person
+                                       AND t.opened <= basket.ts) AS n
+                     FROM basket WHERE day < getvariable('as_of')) GROUP BY person, n)
+             SELECT sum(cents) FROM spent WHERE $in_period"""
+    total = sum(way.spent_cents for way in figures.transitions if way.step == 0)
+    assert year.ask(sql, first, end) == [(total,)]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_server.journeys.model_file import load_models
-from sync_server.journeys.summary import figures, quantile, spread
+from sync_server.journeys.summary import figures, nps_of, quantile, spread
 from sync_server.journeys.tally import JourneyTally, SalesTally, VoucherTally, merge
 from sync_server.journeys.trips import Outcome, Standing
 
@@ -80,3 +80,36 @@ def test_sales_and_vouchers_of_two_shards_add_up(kind: type[SalesTally | Voucher
     else:
         merged = merge(VoucherTally(states={"void": 1}), VoucherTally(states={"void": 2}))
         assert merged == VoucherTally(states={"void": 3})
+
+
+def test_the_net_promoter_score_has_its_interval() -> None:
+    found = nps_of({10: 50, 9: 10, 8: 20, 3: 20})
+    assert found is not None
+    assert (found.answers, found.promoters, found.detractors, found.score) == (100, 60, 20, 40.0)
+    # Mean 0.4 of 60 times 1, 20 times 0, 20 times -1: variance 0.64, standard error 0.08.
+    assert (found.low, found.high) == (24.3, 55.7)
+    assert nps_of({}) is None
+
+
+def test_what_customers_feel_is_told_by_the_phase_they_had_reached() -> None:
+    found = figures(
+        MODEL, JourneyTally(ratings={(2, 5): 3, (2, 1): 1, (3, 2): 2}), SalesTally(), VoucherTally()
+    )
+    assert [(e.phase, e.ratings, e.mean) for e in found.emotions] == [
+        ("purchase", 4, 4.0),
+        ("service", 2, 2.0),
+    ]
+
+
+def test_the_dearest_loss_comes_first() -> None:
+    tally = JourneyTally(
+        lost={(0, "north"): 10, (1, "south"): 4, (1, None): 1},
+        buying_trips={"north": 2, "south": 1},
+        buying_cents={"north": 2_000, "south": 5_000},
+    )
+    found = figures(MODEL, tally, SalesTally(), VoucherTally())
+    assert [(loss.phase, loss.store, loss.trips, loss.lost_cents) for loss in found.losses] == [
+        ("consideration", "south", 4, 20_000),
+        ("orientation", "north", 10, 10_000),
+        ("consideration", None, 1, 2_333),
+    ]
