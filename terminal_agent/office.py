@@ -274,7 +274,8 @@ Jitter = Callable[[], float]
 """A random number in [0, 1)."""
 
 RETRY_WAIT_S_MIN = 0.5
-RETRY_WAIT_S_MAX = 60.0
+RETRY_WAIT_S_MAX = 300.0
+"""A large fleet that lost the office for long comes back over this time; see docs/scale.md."""
 
 
 def retry_wait_s(failures: int, jitter: Jitter) -> float:

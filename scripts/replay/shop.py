@@ -51,9 +51,11 @@ USER = "demo"
 class Office:
     """`klantreis-office serve` on a free port of this machine, and its commands."""
 
-    def __init__(self, place: Path, logs: Path, keep_open: Sequence[int] = ()) -> None:
+    def __init__(
+        self, place: Path, logs: Path, keep_open: Sequence[int] = (), database_url: str = ""
+    ) -> None:
         self._data = place
-        self._environment = {"KLANTREIS_DATA": str(place), "DATABASE_URL": ""}
+        self._environment = {"KLANTREIS_DATA": str(place), "DATABASE_URL": database_url}
         self._port = free_port()
         self._token: str | None = None
         self.service = Service(
@@ -309,10 +311,11 @@ class Shop:
         *,
         pictures: bool = True,
         keep_open: Sequence[int] = (),
+        database_url: str = "",
     ) -> None:
         logs = out / "logs"
         logs.mkdir(parents=True)
-        self.office = Office(out / "office", logs, keep_open)
+        self.office = Office(out / "office", logs, keep_open, database_url)
         self.tills = [
             Till(
                 f"till-{number}",
