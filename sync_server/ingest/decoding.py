@@ -1,17 +1,18 @@
 """From the bytes of a request to a batch, and from an event's bytes to an event. No I/O."""
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
 
 from wire.batches import BATCH_CONTENT_TYPE, Batch, BatchError, decode_batch
 from wire.chain import HASH_BYTES
-from wire.events import Event, decode_event
+from wire.events import Body, Event, decode_event
 from wire.readable import decode_readable_batch
 
 JSON_CONTENT_TYPE = "application/json"
 REASON_CHARS_MAX = 500
 UNDECODABLE = "undecodable"
+_KINDS = {body: str(body.__struct_config__.tag) for body in get_args(Body)}
 
 
 class Undecodable(NamedTuple):
@@ -62,7 +63,7 @@ def glance(data: bytes, seq: int) -> Glance:
     event = understand(data, seq)
     if isinstance(event, Undecodable):
         return Glance(UNDECODABLE, None, event.reason)
-    return Glance(str(event.body.__struct_config__.tag), event.at_ms, None)
+    return Glance(_KINDS[type(event.body)], event.at_ms, None)
 
 
 def _one_line(reason: str) -> str:

@@ -1,7 +1,6 @@
 """The event log: appended to in the transaction that moves the watermark."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 from sqlmodel import col
@@ -13,15 +12,8 @@ from sync_server.ingest.decoding import Glance
 from sync_server.tables import Alarm, EventLog, Quarantine, Till, Watermark
 from wire.batches import Batch
 
-
-class Entry(NamedTuple):
-    """One event on its way into the log."""
-
-    seq: int
-    seen: Glance
-    body: bytes
-    chain_hash: bytes
-
+Entry = tuple[int, Glance, bytes, bytes]
+"""One event on its way into the log: sequence number, what it is, its bytes, the chain's hash."""
 
 COLUMNS = (
     "till_id",
@@ -72,13 +64,10 @@ def append(
 ) -> None:
     """Logs `entries`, sets aside those that could not be understood, moves the watermark."""
     if entries:
-        place = (batch.till_id, batch.epoch)
+        till_id, epoch, offset_ms = batch.till_id, batch.epoch, batch.clock_offset_ms
         rows = [
-            (
-                *(*place, entry.seq, now_ms, entry.seen.at_ms, batch.clock_offset_ms),
-                *(entry.seen.kind, entry.chain_hash, entry.body),
-            )
-            for entry in entries
+            (till_id, epoch, seq, now_ms, seen.at_ms, offset_ms, seen.kind, chain_hash, body)
+            for seq, seen, body, chain_hash in entries
         ]
         insert_rows(connection, EventLog, COLUMNS, rows)
         _set_aside(connection, batch, entries, now_ms)
@@ -125,7 +114,7 @@ def raise_alarm(connection: Connection, batch: Batch, code: str, seq: int, now_m
 
 
 def _set_aside(connection: Connection, batch: Batch, entries: Sequence[Entry], now_ms: int) -> None:
-    bad = {entry.seq: entry.seen.reason for entry in entries if entry.seen.reason is not None}
+    bad = {seq: seen.reason for seq, seen, _, _ in entries if seen.reason is not None}
     if not bad:
         return
     logged = connection.execute(

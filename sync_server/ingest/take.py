@@ -8,7 +8,6 @@ from sync_server.ingest import log as event_log
 from sync_server.ingest.acceptance import Broken, Gap, Head, accept, overlap
 from sync_server.ingest.decoding import glance
 from sync_server.ingest.epochs import open_epoch
-from sync_server.ingest.log import Entry
 from sync_server.office import Office
 from wire.batches import Ack, Batch
 
@@ -41,8 +40,7 @@ def take(office: Office, batch: Batch) -> Ack:
                 accepted.hashes,
                 strict=True,
             )
-            entries = [Entry(*each) for each in new]
-            event_log.append(connection, batch, entries, accepted.head, now_ms)
+            event_log.append(connection, batch, list(new), accepted.head, now_ms)
         bad = any(each.reason is not None for each in seen)
         aside = event_log.set_aside_seqs(connection, batch) if bad else ()
     if isinstance(accepted, Broken):

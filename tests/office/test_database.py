@@ -190,7 +190,7 @@ def test_an_event_that_commits_late_is_not_passed_over(
         with desk.office.database.write() as connection:
             event_log.lock_head(connection, slow.till_id, 1)
             seen = glance(batch.events[0], 1)
-            entry = event_log.Entry(1, seen, batch.events[0], slow.hashes[1])
+            entry = (1, seen, batch.events[0], slow.hashes[1])
             event_log.append(connection, batch, [entry], Head(1, slow.hashes[1]), 0)
             taken.set()
             go_on.wait(10)
