@@ -83,6 +83,8 @@ cdef class View:
     cdef domain *domains
     cdef dict positions
     cdef tuple schemes
+    cdef str asked_scheme  # the last one, and its domain
+    cdef domain *asked_domain
 
     cdef domain *domain_of(self, str scheme) except NULL
     cdef object find(self, const domain *d, object identifier)

@@ -146,10 +146,14 @@ cdef class View:
         free(self.domains)
 
     cdef domain *domain_of(self, str scheme) except NULL:
+        if scheme is self.asked_scheme:  # a till asks for the same one all day
+            return self.asked_domain
         position = self.positions.get(scheme)
         if position is None:
             raise ValueError(f"the index has no scheme {scheme!r}")
-        return &self.domains[<Py_ssize_t>position]
+        self.asked_scheme = scheme
+        self.asked_domain = &self.domains[<Py_ssize_t>position]
+        return self.asked_domain
 
     cdef object find(self, const domain *d, object identifier):
         cdef uint64_t hash = 0
