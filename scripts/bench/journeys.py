@@ -155,7 +155,8 @@ def write_buckets(directory: Path, n: int) -> tuple[ColumnStore, list[Path], int
 
 def rows_of(table: Table) -> Rows:
     """The columns as the fold takes them."""
-    return Rows(*(np.ascontiguousarray(table[name]) for name, _ in COLUMNS))
+    columns: list[Any] = [np.ascontiguousarray(table[name]) for name, _ in COLUMNS]
+    return Rows(*columns)
 
 
 def rate(rows: Rows, work: Callable[[], Any]) -> float:

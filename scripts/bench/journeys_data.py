@@ -16,15 +16,16 @@ from sync_server.journeys.touchpoint import DAY_MS
 Table = dict[str, Any]
 """Column name → NumPy array, as `sync_server.journeys.rows.COLUMNS`."""
 
-KINDS = ("purchase", "voucher_issued", "voucher_redeemed", "web_visit", "price_check")
-KINDS += ("rating", "return", "service_contact", "email_open", "nps")
+KINDS = (
+    *("purchase", "voucher_issued", "voucher_redeemed", "web_visit", "price_check"),
+    *("rating", "return", "service_contact", "email_open", "nps"),
+)
 CHANNELS = ("store", "web", "email")
 STORES = 200
 FIRST_DAY = 18_262
 """2020-01-01."""
 DAYS = 730
 VISITS_MEAN = 40
-ROWS_A_VISIT = 2.0
 NO_VALUE = -(2**31)
 _SLOTS = 6
 """Web visit, price check, purchase, redemption, voucher issued, aftermath."""

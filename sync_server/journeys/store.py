@@ -9,7 +9,6 @@ are known by `id`: one that comes again takes the place of the one before. Needs
 """
 
 import os
-from array import array
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -229,9 +228,11 @@ def _buffer(column: Any, code: Any) -> Any:
     """The numbers of a column without nulls, in one piece."""
     chunks = [chunk for chunk in column.chunks if len(chunk)]
     if not chunks:
-        return array(code)
+        nothing: Any = memoryview(b"")
+        return nothing.cast("B").cast(code)
     whole = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
-    numbers: Any = memoryview(whole.buffers()[1]).cast("B").cast(code)
+    data: Any = memoryview(whole.buffers()[1])
+    numbers: Any = data.cast("B").cast(code)
     return numbers[whole.offset : whole.offset + len(whole)]
 
 
