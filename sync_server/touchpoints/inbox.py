@@ -1,5 +1,6 @@
 """Keeps what other systems send: the same name and content twice counts once."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -105,13 +106,18 @@ class _Names:
 def _known(connection: Connection, keys: set[Key]) -> dict[Key, bytes]:
     t = SentTouchpoint
     hashes: dict[Key, bytes] = {}
-    for chunk in chunks(sorted(keys)):
-        found = connection.execute(
-            select(col(t.source), col(t.source_id), col(t.content_hash)).where(
-                tuple_(col(t.source), col(t.source_id)).in_(chunk)
+    # By source: pairs of columns cost several times as much to ask for.
+    names: dict[str, list[str]] = defaultdict(list)
+    for source, name in sorted(keys):
+        names[source].append(name)
+    for source, of_source in names.items():
+        for chunk in chunks(of_source):
+            found = connection.execute(
+                select(col(t.source_id), col(t.content_hash)).where(
+                    col(t.source) == source, col(t.source_id).in_(chunk)
+                )
             )
-        )
-        hashes.update({(source, name): content for source, name, content in found})
+            hashes.update({(source, name): content for name, content in found})
     return hashes
 
 

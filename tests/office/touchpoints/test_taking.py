@@ -11,6 +11,7 @@ from sync_server.tables import ChannelMetric, SentTouchpoint
 from sync_server.touchpoints.decoding import ITEM_BYTES_MAX, ITEMS_MAX
 from sync_server.touchpoints.inbox import NAMES_MAX
 from sync_server.touchpoints.rate import Rate
+from sync_server.touchpoints.routes import SENDER_ROLES
 from sync_server.touchpoints.serving import BODY_BYTES_MAX, STATE, Serving
 
 if TYPE_CHECKING:
@@ -192,6 +193,13 @@ def test_only_senders_and_head_office_may_send(web: "Web") -> None:
     assert web.desk.http.post("/v1/touchpoints", json=body).status_code == 401
     web.token = web.desk.token(Role.ADMIN)
     assert web.post(body).status_code == 403
+
+
+@only_sqlite
+@pytest.mark.parametrize("role", SENDER_ROLES)
+def test_every_role_of_senders_may_send(web: "Web", role: Role) -> None:
+    web.token = web.desk.token(role)
+    assert web.post([web.item()]).status_code == 200
 
 
 @only_sqlite
