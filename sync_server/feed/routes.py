@@ -49,7 +49,7 @@ Version = Annotated[str, QueryParameter(max_length=VERSION_CHARS_MAX)]
     "answer comes when a part named there differs, at the latest after `wait` seconds.",
     tags=["tills"],
     security=[{"till": []}],
-    responses=refusals(400, 401),
+    responses=refusals(400, 401, 429),
 )
 async def get_feed(
     request: AnyRequest,
@@ -88,7 +88,7 @@ async def get_feed(
     tags=["tills"],
     security=[{"till": []}],
     media_type=INDEX_CONTENT_TYPE,
-    responses={**_NOT_MODIFIED, **_PARTIAL, **refusals(401, 416)},
+    responses={**_NOT_MODIFIED, **_PARTIAL, **refusals(401, 416, 429)},
     sync_to_thread=True,
 )
 def get_members(request: AnyRequest) -> Response[Any]:
@@ -132,7 +132,7 @@ def get_members(request: AnyRequest) -> Response[Any]:
     tags=["tills"],
     security=[{"till": []}],
     media_type=INDEX_CONTENT_TYPE,
-    responses={**_NOT_MODIFIED, **_NO_DELTA, **refusals(400, 401, 409)},
+    responses={**_NOT_MODIFIED, **_NO_DELTA, **refusals(400, 401, 409, 429)},
     sync_to_thread=True,
 )
 def get_members_delta(request: AnyRequest, base: Version) -> Response[Any]:
@@ -153,7 +153,7 @@ def get_members_delta(request: AnyRequest, base: Version) -> Response[Any]:
     tags=["tills"],
     security=[{"till": []}],
     media_type=FEED_CONTENT_TYPE,
-    responses={**_NOT_MODIFIED, **refusals(401)},
+    responses={**_NOT_MODIFIED, **refusals(401, 429)},
     sync_to_thread=True,
 )
 def get_products(request: AnyRequest) -> Response[bytes]:
@@ -170,7 +170,7 @@ def get_products(request: AnyRequest) -> Response[bytes]:
     tags=["tills"],
     security=[{"till": []}],
     media_type=FEED_CONTENT_TYPE,
-    responses={**_NOT_MODIFIED, **refusals(401)},
+    responses={**_NOT_MODIFIED, **refusals(401, 429)},
     sync_to_thread=True,
 )
 def get_offers(request: AnyRequest) -> Response[bytes]:
@@ -188,7 +188,7 @@ def get_offers(request: AnyRequest) -> Response[bytes]:
     tags=["tills"],
     security=[{"till": []}],
     media_type=FEED_CONTENT_TYPE,
-    responses={**_NOT_MODIFIED, **refusals(400, 401)},
+    responses={**_NOT_MODIFIED, **refusals(400, 401, 429)},
     sync_to_thread=True,
 )
 def get_vouchers(request: AnyRequest, since: Version = "") -> Response[bytes]:
