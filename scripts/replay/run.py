@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scripts.replay.data import Basket, Days, households, read_baskets
+from scripts.replay.data import Basket, Days, households, products, read_baskets
 from scripts.replay.expected import Figures, expected
 from scripts.replay.imports import write_imports
 from scripts.replay.numbers import card_number
@@ -83,7 +83,10 @@ def open_shop(
     tell("starting the tills with their scanners and printers")
     cards = (basket.card for basket in only_for or () if basket.card)
     known = next(cards, card_number(households(data)[0]))
-    together([_starting(till, known) for till in shop.tills])
+    codes = (line.code for basket in only_for or () for line in basket.lines)
+    priced = (row.code for row in products(data) if row.price_cents is not None)
+    product = next(codes, None) or next(priced)
+    together([_starting(till, known, product) for till in shop.tills])
 
 
 def _enrolling(till: Till, office: Office, tell: Tell) -> Callable[[], None]:
@@ -100,10 +103,10 @@ def _last_line(printed: str) -> str:
     return printed.strip().splitlines()[-1] if printed.strip() else "done"
 
 
-def _starting(till: Till, known_card: str) -> Callable[[], None]:
+def _starting(till: Till, known_card: str, product: str) -> Callable[[], None]:
     def start() -> None:
         till.start()
-        till.wait_until_ready(known_card)
+        till.wait_until_ready(known_card, product)
 
     return start
 

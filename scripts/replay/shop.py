@@ -231,10 +231,10 @@ class Till:
         wait_for(self.place / "printer", self.printer, START_S_MAX)
         self.service.start()
 
-    def wait_until_ready(self, card: str) -> None:
+    def wait_until_ready(self, card: str, product: str) -> None:
         """Waits until the till sells and knows its products, offers and members."""
         try:
-            self.cashier.wait_until_known(card, LEARN_S_MAX)
+            self.cashier.wait_until_known(card, product, LEARN_S_MAX)
         except TillGone as error:
             self.service.require_running()
             raise ReplayError(

@@ -179,17 +179,19 @@ class Cashier:
             self._counter.close()
             self._counter = None
 
-    def wait_until_known(self, card: str, wait_s: float) -> None:
-        """Waits until the till knows a member's card: then it has products and offers as well."""
+    def wait_until_known(self, card: str, product: str, wait_s: float) -> None:
+        """Waits until the till knows a member's card and a product; offers come before both."""
         deadline = time.monotonic() + wait_s
         while True:
             member = self.counter.key("card", text=card)["member"]
+            lines = self.counter.key("number", text=product)["lines"]
             self.counter.key("cancel")
-            if member is not None and member["known"]:
+            if member is not None and member["known"] and lines:
                 return
             if time.monotonic() >= deadline:
                 raise CashierStuck(
-                    f"The till at {self.counter_path} did not learn its members in {wait_s:g} s.",
+                    f"The till at {self.counter_path} did not learn its members and products in "
+                    f"{wait_s:g} s.",
                     "look at the till's log and the office's: is the feed refused?",
                 )
             self.counter.until_quiet(LEARN_RETRY_S)
