@@ -104,6 +104,7 @@ def _known(connection: Connection, wanted: Iterable[Carried], shared: set[bytes]
         seen |= pending
         persons.update(_persons(connection, pending))
         unknown = {one for one in pending if one.token not in persons}
+        ranks = {one.token: one.rank for one in unknown}
         found = _claims(connection, unknown, shared)
         claims.update(found)
         pending = {
@@ -111,13 +112,9 @@ def _known(connection: Connection, wanted: Iterable[Carried], shared: set[bytes]
             for token, carriers in found.items()
             for carrier in carriers
             for stronger in carrier.identifiers
-            if stronger.rank < _rank(token, unknown)
+            if stronger.rank < ranks[token]
         } - seen
     return Known(persons, claims)
-
-
-def _rank(token: bytes, among: Collection[Carried]) -> int:
-    return max(one.rank for one in among if one.token == token)
 
 
 def _claims(

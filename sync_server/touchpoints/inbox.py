@@ -1,7 +1,7 @@
 """Keeps what other systems send: the same name and content twice counts once."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, insert, select, text, tuple_
@@ -164,8 +164,3 @@ def chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """`values` in lots that fit into one statement."""
     for start in range(0, len(values), KEYS_A_SELECT):
         yield values[start : start + KEYS_A_SELECT]
-
-
-def distinct(values: Iterable[bytes]) -> list[bytes]:
-    """Each value once, in an order that does not change from run to run."""
-    return sorted(set(values))
