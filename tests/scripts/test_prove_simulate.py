@@ -17,7 +17,7 @@ from terminal_agent import journal_file, uploader
 from wire.batches import Ack, Batch
 
 SEED = 7
-RUNS = 80
+RUNS = 50
 RUNS_UNTIL_FOUND_MAX = 60
 
 
