@@ -29,7 +29,8 @@ RUNS = 10_000
 QUICK_RUNS = 100
 SEED = 1
 PROCESSES_MAX = 2
-LOT = 25
+LOT_MAX = 500
+"""Runs on one site: to make one costs as much as a dozen runs."""
 BROKEN_SHOWN_MAX = 10
 
 
@@ -53,7 +54,8 @@ def run_lot(work: tuple[int, Sequence[int]]) -> list[Outcome]:
 
 def run_all(seed: int, numbers: Sequence[int], processes: int) -> Iterator[Outcome]:
     """The outcomes of all runs, as they come, in `processes` processes."""
-    lots = [(seed, numbers[start : start + LOT]) for start in range(0, len(numbers), LOT)]
+    size = min(LOT_MAX, -(-len(numbers) // processes))
+    lots = [(seed, numbers[start : start + size]) for start in range(0, len(numbers), size)]
     if processes == 1:
         for lot in lots:
             yield from run_lot(lot)
