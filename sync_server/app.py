@@ -24,7 +24,7 @@ from sync_server.answers import (
 )
 from sync_server.auth import routes as auth_routes
 from sync_server.auth.attempts import Attempts
-from sync_server.auth.rates import Rates
+from sync_server.auth.tills import till_rate
 from sync_server.bodies import Places
 from sync_server.dashboard import routes as dashboard_routes
 from sync_server.document import openapi_config
@@ -84,7 +84,7 @@ def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
                 "office": office,
                 "attempts": Attempts(),
                 "batch_places": Places(),
-                "till_rates": Rates(),
+                "till_rate": till_rate(),
                 "feed_parts": feed_parts,
                 "projector": projector,
                 touchpoint_serving.STATE: touchpoints,

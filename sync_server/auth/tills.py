@@ -3,9 +3,19 @@
 import time
 
 from sync_server.answers import AnyRequest, office_of
-from sync_server.auth.rates import REQUESTS_A_S, Rates
 from sync_server.auth.signatures import SignedRequest, require_claim, require_till
 from sync_server.errors import Refused
+from sync_server.rate import Rate
+
+REQUESTS_A_S = 20.0
+"""What a till may ask in the long run; one that catches up after a day away sends less."""
+BURST_REQUESTS = 200.0
+TILLS_MAX = 100_000
+
+
+def till_rate() -> Rate:
+    """How often each till may ask this process."""
+    return Rate(REQUESTS_A_S, BURST_REQUESTS, TILLS_MAX)
 
 
 def claiming_till(request: AnyRequest) -> None:
@@ -33,9 +43,9 @@ def signing_till(request: AnyRequest, body: bytes) -> str:
     )
     till_id = require_till(office_of(request), signed)
     # Counted once it is sure who asks: nobody else can use up a till's requests.
-    rates = request.app.state["till_rates"]
-    assert isinstance(rates, Rates)
-    wait_s = rates.wait_s(till_id, time.monotonic())
+    rate = request.app.state["till_rate"]
+    assert isinstance(rate, Rate)
+    wait_s = rate.wait_s(till_id, 1, time.monotonic())
     if wait_s > 0:
         raise TooManyRequests(till_id, wait_s)
     return till_id

@@ -24,10 +24,15 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class Role(StrEnum):
-    """What somebody may do. `head-office` sees customers; `admin` keeps tills and stores."""
+    """What somebody may do.
+
+    `head-office` sees customers; `admin` keeps tills and stores; `integration` is a program that
+    sends touchpoints and sees nothing.
+    """
 
     HEAD_OFFICE = "head-office"
     ADMIN = "admin"
+    INTEGRATION = "integration"
 
 
 class User(NamedTuple):

@@ -12,8 +12,8 @@ from sync_server.auth.guards import any_user, requires
 from sync_server.auth.users import Role
 from sync_server.bodies import read_body
 from sync_server.errors import Refused
+from sync_server.rate import Rate
 from sync_server.touchpoints.decoding import CONTENT_TYPES, BodyError, decode_body
-from sync_server.touchpoints.rate import Rate
 from sync_server.touchpoints.serving import (
     BODIES_AT_ONCE_MAX,
     BODY_BYTES_MAX,
@@ -27,7 +27,7 @@ from sync_server.touchpoints.take import Taken, take
 TOUCHPOINTS_PATH = "/v1/touchpoints"
 REQUEST_BYTES_MIN = 4 * 1024
 """What the smallest request counts for: a transaction is a transaction."""
-SENDER_ROLES = tuple(role for role in Role if role.value in ("integration", "head-office"))
+SENDER_ROLES = (Role.INTEGRATION, Role.HEAD_OFFICE)
 
 
 @post(

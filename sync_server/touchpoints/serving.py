@@ -9,8 +9,8 @@ from litestar import Litestar
 from litestar.concurrency import sync_to_thread
 
 from sync_server.office import Office
+from sync_server.rate import Rate
 from sync_server.touchpoints.projection import Projector
-from sync_server.touchpoints.rate import Rate
 
 STATE = "touchpoints"
 """Its name in the application's state."""
@@ -19,6 +19,7 @@ BODIES_AT_ONCE_MAX = 4
 """A body of touchpoints becomes some twenty times its size while it is taken."""
 BYTES_A_SECOND = 1024 * 1024
 BURST_BYTES = 8 * BODY_BYTES_MAX
+SENDERS_MAX = 1_000
 STOP_WAIT_S_MAX = 10
 
 
@@ -27,7 +28,7 @@ class Serving:
 
     def __init__(self, office: Office, *, is_projecting: bool = True) -> None:
         self.places = asyncio.Semaphore(BODIES_AT_ONCE_MAX)
-        self.rate = Rate(BYTES_A_SECOND, BURST_BYTES)
+        self.rate = Rate(BYTES_A_SECOND, BURST_BYTES, SENDERS_MAX)
         self._projector = Projector(office) if is_projecting else None
 
     def wake(self) -> None:

@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sync_server.auth.rates import Rates
+from sync_server.auth.tills import till_rate
 from sync_server.auth.users import Role
 from sync_server.tables import EventLog, Quarantine, Sale
 from wire.batches import BATCH_CONTENT_TYPE, BATCH_EVENTS_MAX, Ack, Batch, Refusal, encode_batch
@@ -91,7 +91,7 @@ HOSTILE = st.one_of(
 def test_hostile_events_are_set_aside_and_the_good_ones_beside_them_count(
     desk: "Desk", till: "SimTill", sale: "MakeSale", hostile: list[bytes]
 ) -> None:
-    desk.http.app.state["till_rates"] = Rates()  # pyright: ignore[reportAttributeAccessIssue]
+    desk.http.app.state["till_rate"] = till_rate()  # pyright: ignore[reportAttributeAccessIssue]
     first = len(till.events) + 1
     till.add(sale(100))
     for data in hostile:
@@ -121,7 +121,7 @@ def test_hostile_events_are_set_aside_and_the_good_ones_beside_them_count(
 def test_a_hostile_batch_is_refused_with_a_reason_and_the_next_is_taken(
     desk: "Desk", till: "SimTill", sale: "MakeSale", value: Any
 ) -> None:
-    desk.http.app.state["till_rates"] = Rates()  # pyright: ignore[reportAttributeAccessIssue]
+    desk.http.app.state["till_rate"] = till_rate()  # pyright: ignore[reportAttributeAccessIssue]
     body = zstandard.ZstdCompressor(write_content_size=True).compress(msgspec.msgpack.encode(value))
     for content_type, data in ((BATCH_CONTENT_TYPE, body), ("application/json", body)):
         answer = till.post(data, content_type)
@@ -193,7 +193,7 @@ def test_no_request_the_document_allows_or_forbids_meets_a_fault(
     desk: "Desk", till: "SimTill", data: st.DataObject
 ) -> None:
     state = desk.http.app.state  # pyright: ignore[reportAttributeAccessIssue]
-    state["till_rates"] = Rates()
+    state["till_rate"] = till_rate()
     state["attempts"] = type(state["attempts"])()
     document = desk.http.get("/schema/openapi.json").text
     method, path, parameters = data.draw(st.sampled_from(operations(document)))

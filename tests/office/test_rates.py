@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync_server.auth.rates import BURST_REQUESTS, REQUESTS_A_S, Rates
+from sync_server.auth.tills import BURST_REQUESTS, REQUESTS_A_S, till_rate
 from sync_server.bodies import BATCHES_A_SOURCE_MAX, BATCHES_AT_ONCE_MAX, Places
 from sync_server.errors import Refused
 from wire.batches import encode_batch
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
 
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=400))
 def test_a_till_never_asks_more_than_its_rate_and_a_burst(pauses_s: list[float]) -> None:
-    rates, now_s, let = Rates(), 0.0, 0
+    rate, now_s, let = till_rate(), 0.0, 0
     for pause_s in pauses_s:
         now_s += pause_s / 10
-        let += rates.wait_s("till-1", now_s) == 0
+        let += rate.wait_s("till-1", 1, now_s) == 0
     assert let <= BURST_REQUESTS + now_s * REQUESTS_A_S + 1
 
 
 def test_who_waits_as_long_as_told_may_ask_again() -> None:
-    rates = Rates()
-    while (wait_s := rates.wait_s("till-1", 0.0)) == 0:
+    rate = till_rate()
+    while (wait_s := rate.wait_s("till-1", 1, 0.0)) == 0:
         pass
-    assert rates.wait_s("till-1", wait_s + 0.001) == 0
+    assert rate.wait_s("till-1", 1, wait_s + 0.001) == 0
 
 
 def test_one_till_does_not_use_up_anothers_requests() -> None:
-    rates = Rates()
-    while rates.wait_s("till-1", 0.0) == 0:
+    rate = till_rate()
+    while rate.wait_s("till-1", 1, 0.0) == 0:
         pass
-    assert rates.wait_s("till-2", 0.0) == 0
+    assert rate.wait_s("till-2", 1, 0.0) == 0
 
 
 def test_a_clock_that_stands_or_goes_back_lets_nobody_in() -> None:
-    rates = Rates()
-    while rates.wait_s("till-1", 10.0) == 0:
+    rate = till_rate()
+    while rate.wait_s("till-1", 1, 10.0) == 0:
         pass
-    assert rates.wait_s("till-1", 5.0) > 0
+    assert rate.wait_s("till-1", 1, 5.0) > 0
 
 
 def test_a_till_that_asks_too_often_is_told_when_to_come_back(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sync_server.auth.users import Role
+from sync_server.rate import Rate
 from sync_server.tables import ChannelMetric, SentTouchpoint
 from sync_server.touchpoints.decoding import ITEM_BYTES_MAX, ITEMS_MAX
 from sync_server.touchpoints.inbox import NAMES_MAX
-from sync_server.touchpoints.rate import Rate
 from sync_server.touchpoints.routes import SENDER_ROLES
 from sync_server.touchpoints.serving import BODY_BYTES_MAX, STATE, Serving
 
@@ -217,7 +217,7 @@ def test_a_body_has_its_bounds(web: "Web") -> None:
 @only_sqlite
 def test_who_sends_too_much_has_to_wait(web: "Web", client: "TestClient[Any]") -> None:
     serving = Serving(web.desk.office, is_projecting=False)
-    serving.rate = Rate(1, 10_000)
+    serving.rate = Rate(1, 10_000, 10)
     client.app.state[STATE] = serving
     answers = [web.post([web.item()]) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
@@ -227,7 +227,7 @@ def test_who_sends_too_much_has_to_wait(web: "Web", client: "TestClient[Any]") -
 
 
 def test_a_bucket_fills_up_again() -> None:
-    rate = Rate(a_second=10, burst=100)
+    rate = Rate(a_second=10, burst=100, senders_max=10)
     assert rate.wait_s("a", 100, 0) == 0
     assert rate.wait_s("a", 50, 1) == pytest.approx(4)
     assert rate.wait_s("a", 50, 5) == 0

@@ -1,4 +1,4 @@
-"""How much a sender may send: a bucket of bytes that fills up again. Pure: `now_s` is an argument.
+"""How much a sender may ask or send: a bucket that fills up again. Pure: `now_s` is an argument.
 
 The generic cell rate algorithm (ITU-T I.371, annex A) in its form as a token bucket.
 """
@@ -7,9 +7,6 @@ from collections import OrderedDict
 from threading import Lock
 from typing import NamedTuple
 
-SENDERS_MAX = 1_000
-"""How many senders are remembered; the one that was quiet longest is forgotten first."""
-
 
 class _Level(NamedTuple):
     left: float
@@ -17,11 +14,15 @@ class _Level(NamedTuple):
 
 
 class Rate:
-    """Lets each sender take `a_second` on average and `burst` at once. Safe between threads."""
+    """Lets each sender take `a_second` on average and `burst` at once. Safe between threads.
 
-    def __init__(self, a_second: float, burst: float) -> None:
+    Of more than `senders_max` the one that was quiet longest is forgotten, its bucket full.
+    """
+
+    def __init__(self, a_second: float, burst: float, senders_max: int) -> None:
         self._a_second = a_second
         self._burst = burst
+        self._senders_max = senders_max
         self._levels: OrderedDict[str, _Level] = OrderedDict()
         self._lock = Lock()
 
@@ -32,6 +33,6 @@ class Rate:
             left = min(self._burst, left + max(0.0, now_s - at_s) * self._a_second)
             short = min(cost, self._burst) - left
             self._levels[sender] = _Level(left if short > 0 else -short, now_s)
-            while len(self._levels) > SENDERS_MAX:
+            while len(self._levels) > self._senders_max:
                 self._levels.popitem(last=False)
             return max(0.0, short / self._a_second)
