@@ -94,7 +94,9 @@ class Machine:
             return
         try:
             act(process)
-        except Crash:
+        except Crash as crash:
+            if crash.disk is not self.disk:
+                raise
             self.stopped()
         except JournalError as error:
             self.world.tell(f"{self.name} {error.code}: {error.message}")
