@@ -15,6 +15,9 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("wire", "native", "terminal_agent", "sync_server", "scripts", "tests")
 
+TEST_PROCESSES = 2
+"""As many as the smallest machine has cores; more would wait for each other's disks."""
+
 
 class Check(NamedTuple):
     """One command of the suite. `fix` is what a person does when it fails."""
@@ -34,6 +37,8 @@ def checks(binaries: Path, quick: bool) -> list[Check]:
     """The suite's commands in order; `binaries` is the environment's bin directory."""
     tool = {name: str(binaries / name) for name in ("ruff", "lint-imports", "basedpyright")}
     slow = ("-m", "not slow") if quick else ()
+    # The tests of a file share what they started, so a file stays with one process.
+    spread = ("-n", str(TEST_PROCESSES), "--dist", "loadfile")
     return [
         Check("format", (tool["ruff"], "format", "--check", "."), "ruff format ."),
         Check("lint", (tool["ruff"], "check", "."), "ruff check --fix ., then by hand"),
@@ -43,7 +48,7 @@ def checks(binaries: Path, quick: bool) -> list[Check]:
         Check("types", (tool["basedpyright"], "--warnings"), "add or correct the types"),
         Check(
             "tests",
-            (str(binaries / "python"), "-m", "pytest", *slow),
+            (str(binaries / "python"), "-m", "pytest", *spread, *slow),
             "pytest PATH -x runs the first that fails",
         ),
     ]
