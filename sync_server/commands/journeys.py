@@ -141,9 +141,11 @@ def _phase(phase: PhaseFigures) -> tuple[object, ...]:
 
 def _print_journey(found: PersonJourney) -> None:
     lapsed = ", lapsed" if found.lapsed else ""
+    trips = "1 trip" if len(found.trips) == 1 else f"{len(found.trips)} trips"
     typer.echo(
-        f"Person {found.person}: {len(found.trips)} trips, {found.purchases} with a purchase, "
-        f"{_money(found.turnover_cents)}{lapsed} ({found.model}, as of {found.as_of})"
+        f"Person {found.person}: {trips}, {found.purchases} with a purchase, "
+        f"{_money(found.turnover_cents)}{lapsed} "
+        f"({found.model}, as of the beginning of {found.as_of})"
     )
     for trip in found.trips:
         loop = "" if trip.caused_by is None else f", led here by trip {trip.caused_by}"
