@@ -2,7 +2,6 @@
 
 import gc
 import os
-import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -35,7 +34,7 @@ from sync_server.feed.watch import closed_by_signals
 from sync_server.ingest import routes as ingest_routes
 from sync_server.logs import set_up_logs
 from sync_server.office import Office, open_office
-from sync_server.projector import Projector
+from sync_server.projector import follower
 from sync_server.registry import routes as registry_routes
 from sync_server.settings import read_settings
 from sync_server.touchpoints import routes as touchpoint_routes
@@ -50,23 +49,20 @@ REQUEST_BYTES_MAX = 64 * 1024
 
 def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
     """The application that serves `office`; with `is_projecting` a thread projects beside it."""
-    projector = Projector(office) if is_projecting else None
+    projector = follower(office) if is_projecting else None
     touchpoints = touchpoint_serving.Serving(office, is_projecting=is_projecting)
     feed_parts = FeedParts()
 
     @asynccontextmanager
     async def beside(_: Litestar) -> AsyncGenerator[None]:
-        thread = None
         if projector is not None:
-            thread = threading.Thread(target=projector.run, name="projector", daemon=True)
-            thread.start()
+            projector.start()
         try:
             with closed_by_signals(feed_parts.watch):
                 yield
         finally:
-            if projector is not None and thread is not None:
-                projector.stop()
-                await sync_to_thread(thread.join, STOP_WAIT_S_MAX)
+            if projector is not None:
+                await sync_to_thread(projector.stop, STOP_WAIT_S_MAX)
             office.database.close()
 
     return Litestar(

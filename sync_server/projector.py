@@ -4,7 +4,6 @@ It can be stopped at any time, and started over from position zero with the same
 may run, in several processes: one works at a time.
 """
 
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +14,13 @@ from sqlmodel import col
 
 from sync_server import projection_rows
 from sync_server.database import Lock, lock_exclusive, try_lock, upsert
-from sync_server.errors import DatabaseError, RowRefused
+from sync_server.errors import RowRefused
 from sync_server.feed.spent import note_spent
+from sync_server.follower import Did, Follower
 from sync_server.ingest.decoding import UNDECODABLE, Undecodable, understand
 from sync_server.members_projection import project_members
 from sync_server.office import Office
+from sync_server.overload import Overload
 from sync_server.projection import Fault, Logged, project
 from sync_server.tables import (
     Cursor,
@@ -38,14 +39,6 @@ from sync_server.tables import (
 )
 
 EVENTS_A_STEP = 2_000
-IDLE_S_MAX = 0.5
-"""How long it sleeps when nothing wakes it: other processes take batches, too."""
-REST_TIMES = 3.0
-"""How long it rests after a step during which batches came, in the step's own time: taking batches
-goes first, for tills wait for their acknowledgement and nobody waits for a figure."""
-RESTING_S_MAX = 10.0
-"""After so long behind it does not rest any more, until it has caught up."""
-FAILED_S = 5.0
 BUSY_S = 0.1
 """How long a command waits for another process that projects."""
 LOG = "log"
@@ -65,44 +58,23 @@ PROJECTION: tuple[type[Table], ...] = (
 log = structlog.get_logger("projector")
 
 
-class Projector:
-    """Runs in a thread of its own until `stop`."""
+def follower(office: Office) -> Follower:
+    """The thread that follows the log of `office`; it rests while the office is overloaded."""
+    overload = Overload()
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
+    def step() -> Did:
+        done = project_step(office)
+        if not done:
+            return Did.NOTHING
+        return Did.FULL if done >= EVENTS_A_STEP else Did.SOME
 
-    def wake(self) -> None:
-        """Something was logged."""
-        self._wake.set()
+    def rest() -> float:
+        with office.database.read() as connection:
+            logged = connection.execute(select(func.max(col(EventLog.position)))).scalar_one() or 0
+            projected = projection_rows.cursor(connection, LOG)
+        return overload.rest_s(logged, projected, time.monotonic())
 
-    def stop(self) -> None:
-        self._stopping.set()
-        self._wake.set()
-
-    def run(self) -> None:
-        """Projects until stopped. No failure ends it."""
-        behind_since_s = time.monotonic()
-        while not self._stopping.is_set():
-            self._wake.clear()
-            began_s = time.monotonic()
-            try:
-                if project_step(self._office):
-                    now_s = time.monotonic()
-                    if self._wake.is_set() and now_s - behind_since_s < RESTING_S_MAX:
-                        self._stopping.wait((now_s - began_s) * REST_TIMES)
-                    continue
-                behind_since_s = time.monotonic()
-            except DatabaseError as error:
-                log.warning("waiting for the database", code=error.code, message=error.message)
-                self._stopping.wait(FAILED_S)
-                continue
-            except Exception:
-                log.exception("fault")
-                self._stopping.wait(FAILED_S)
-                continue
-            self._wake.wait(IDLE_S_MAX)
+    return Follower("projector", step, rest)
 
 
 def project_all(office: Office) -> int:

@@ -8,9 +8,9 @@ from sync_server.auth.guards import source_of
 from sync_server.auth.tills import claiming_till, signing_till
 from sync_server.bodies import Places, read_body
 from sync_server.errors import Refused
+from sync_server.follower import Follower
 from sync_server.ingest.decoding import JSON_CONTENT_TYPE, decode_body
 from sync_server.ingest.take import take
-from sync_server.projector import Projector
 from wire.batches import BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, Ack, BatchError
 
 EVENTS_PATH = "/v1/events"
@@ -40,7 +40,7 @@ async def take_events(request: AnyRequest) -> Ack:
         body = await read_body(request, BATCH_BYTES_MAX)
         ack = await sync_to_thread(_take, request, body)
     projector = request.app.state["projector"]
-    if isinstance(projector, Projector):
+    if isinstance(projector, Follower):
         projector.wake()
     return ack
 

@@ -5,16 +5,14 @@ empties the table of touchpoints and drops all cursors, so the next step begins 
 makes the same rows.
 """
 
-import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-import structlog
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 from sqlmodel import col
 
 from sync_server.database import upsert
-from sync_server.errors import DatabaseError
+from sync_server.follower import Did, Follower
 from sync_server.office import Office
 from sync_server.projection import touchpoint
 from sync_server.projection_rows import cursor
@@ -28,14 +26,10 @@ from sync_server.touchpoints.rules import load_country
 
 SENT = "sent"
 ROWS_A_STEP = 1_000
-IDLE_S_MAX = 0.5
-FAILED_S = 5.0
 FIRST_THREAD = 2**32
 """Numbers below are members."""
 
 MarkDirty = Callable[[Connection, Collection[int]], None]
-
-log = structlog.get_logger("touchpoints")
 
 
 def mark_nobody(connection: Connection, persons: Collection[int]) -> None:
@@ -45,39 +39,13 @@ def mark_nobody(connection: Connection, persons: Collection[int]) -> None:
     """
 
 
-class Projector:
-    """Runs in a thread of its own until `stop`."""
+def follower(office: Office, mark_dirty: MarkDirty = mark_nobody) -> Follower:
+    """The thread that follows what was sent, the log and the registry of `office`."""
 
-    def __init__(self, office: Office, mark_dirty: MarkDirty = mark_nobody) -> None:
-        self._office = office
-        self._mark_dirty = mark_dirty
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
+    def step() -> Did:
+        return Did.FULL if project_step(office, mark_dirty) else Did.NOTHING
 
-    def wake(self) -> None:
-        """Something was kept."""
-        self._wake.set()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._wake.set()
-
-    def run(self) -> None:
-        """Projects until stopped. No failure ends it."""
-        while not self._stopping.is_set():
-            self._wake.clear()
-            try:
-                if project_step(self._office, self._mark_dirty):
-                    continue
-            except DatabaseError as error:
-                log.warning("waiting for the database", code=error.code, message=error.message)
-                self._stopping.wait(FAILED_S)
-                continue
-            except Exception:
-                log.exception("fault")
-                self._stopping.wait(FAILED_S)
-                continue
-            self._wake.wait(IDLE_S_MAX)
+    return Follower("touchpoints", step)
 
 
 def project_all(office: Office, mark_dirty: MarkDirty = mark_nobody) -> int:

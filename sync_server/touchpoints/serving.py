@@ -1,7 +1,6 @@
 """What an application that takes touchpoints holds beside its routes."""
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -10,7 +9,7 @@ from litestar.concurrency import sync_to_thread
 
 from sync_server.office import Office
 from sync_server.rate import Rate
-from sync_server.touchpoints.projection import Projector
+from sync_server.touchpoints.projection import follower
 
 STATE = "touchpoints"
 """Its name in the application's state."""
@@ -29,7 +28,7 @@ class Serving:
     def __init__(self, office: Office, *, is_projecting: bool = True) -> None:
         self.places = asyncio.Semaphore(BODIES_AT_ONCE_MAX)
         self.rate = Rate(BYTES_A_SECOND, BURST_BYTES, SENDERS_MAX)
-        self._projector = Projector(office) if is_projecting else None
+        self._projector = follower(office) if is_projecting else None
 
     def wake(self) -> None:
         """Something was kept."""
@@ -43,10 +42,8 @@ class Serving:
         if projector is None:
             yield
             return
-        thread = threading.Thread(target=projector.run, name="touchpoints", daemon=True)
-        thread.start()
+        projector.start()
         try:
             yield
         finally:
-            projector.stop()
-            await sync_to_thread(thread.join, STOP_WAIT_S_MAX)
+            await sync_to_thread(projector.stop, STOP_WAIT_S_MAX)

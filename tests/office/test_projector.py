@@ -1,6 +1,5 @@
 """The projector: what events become, in any order of arrival, and again from zero."""
 
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from sqlalchemy import delete, insert, update
 from sqlmodel import col
 
 from sync_server.database import Lock, lock_exclusive
-from sync_server.projector import Projector, project_step, start_over
+from sync_server.projector import follower, project_step, start_over
 from sync_server.registry.members import MemberRow, store_members
 from sync_server.tables import (
     Cursor,
@@ -427,16 +426,13 @@ def test_while_one_process_projects_another_leaves_it_alone(
 def test_the_thread_projects_what_it_is_woken_for_and_stops(
     desk: "Desk", till: "SimTill", sale: "MakeSale"
 ) -> None:
-    projector = Projector(desk.office)
-    thread = threading.Thread(target=projector.run)
-    thread.start()
+    projector = follower(desk.office)
+    projector.start()
     till.add(sale())
     till.send()
     projector.wake()
     deadline = time.monotonic() + 10
     while not desk.rows(Sale) and time.monotonic() < deadline:
         time.sleep(0.01)
-    projector.stop()
-    thread.join(10)
+    assert projector.stop(10)
     assert len(desk.rows(Sale)) == 1
-    assert not thread.is_alive()
