@@ -8,6 +8,7 @@ read it. Spool, uploader and feed only say that something moved; the main thread
 import gc
 import queue
 import random
+import secrets
 import sys
 import threading
 import time
@@ -32,11 +33,13 @@ from terminal_agent.journal import Place, SoldReceipt, open_journal
 from terminal_agent.keys import AskView, Discard, Key, Reprint, SetClock, Tender, decode_key
 from terminal_agent.known import Known
 from terminal_agent.lane import Answer, Draft, Lane, voucher_id
+from terminal_agent.machine import read_machine
 from terminal_agent.messages import Message
 from terminal_agent.now import Now, jump_ms
 from terminal_agent.office import Office, open_client
 from terminal_agent.ports import Backoff, open_port, printer_settings
 from terminal_agent.scanning import ScannerFound, ScannerLost, Scanning
+from terminal_agent.serials import DRAWN_BYTES
 from terminal_agent.spool import NOT_NOW, Spool
 from terminal_agent.uploader import Uploader
 from terminal_agent.view import encode_view
@@ -91,7 +94,11 @@ class Agent:
         self._ending = threading.Event()
         self._printer_fault: PrinterState | None = None
         self._journal = open_journal(
-            config.journal_file, identity.till_id, identity.key.epoch, self._before.wall_ms
+            config.journal_file,
+            identity.till_id,
+            identity.key.epoch,
+            self._before.wall_ms,
+            read_machine(identity.key.identifier_key),
         )
         jitter = random.SystemRandom().random
         self._clients = open_client(config), open_client(config)
@@ -340,7 +347,13 @@ class Agent:
 
         def make(place: Place) -> SoldReceipt:
             sale, paper = receipts.compose(
-                draft, place, now_ms, self._known.offers, self._identity, self.config
+                draft,
+                place,
+                now_ms,
+                self._known.offers,
+                self._identity,
+                self.config,
+                secrets.token_bytes(DRAWN_BYTES),
             )
             redeemed = tuple((voucher_id(v), v.expires_at_ms) for v in draft.redeemed)
             return SoldReceipt(sale, paper, redeemed)

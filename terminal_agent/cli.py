@@ -11,6 +11,7 @@ import typer
 from terminal_agent.agent import Agent
 from terminal_agent.commands import journal
 from terminal_agent.config import load_config
+from terminal_agent.deadline import WHOLE_S
 from terminal_agent.errors import TillError
 from terminal_agent.identity import (
     ENROL_S_MAX,
@@ -19,6 +20,7 @@ from terminal_agent.identity import (
     pending_key,
     save_identity,
 )
+from terminal_agent.journal import machine_file
 from terminal_agent.lock import alone
 from terminal_agent.logs import set_up_logs
 from terminal_agent.office import open_client
@@ -67,12 +69,17 @@ def enrol_till(
 
         def post(url: str, body: bytes) -> httpx.Response:
             json = {"Content-Type": "application/json"}
-            return client.post(url, content=body, headers=json, timeout=ENROL_S_MAX)
+            whole = {WHOLE_S: ENROL_S_MAX}
+            return client.post(
+                url, content=body, headers=json, timeout=ENROL_S_MAX, extensions=whole
+            )
 
         pending = settings.key_file.with_suffix(".pending")
         key = enrol(settings.office_url, code, pending_key(pending), post)
         save_identity(settings.key_file, key)
         pending.unlink(missing_ok=True)
+        # Enrolled here: its epoch is new, whatever machine the disk was in.
+        machine_file(settings.journal_file).unlink(missing_ok=True)
     typer.echo(f"Enrolled as till {key.till_id} of {key.store_name} ({key.store_id}).")
     typer.echo(f"Its key is in {settings.key_file}. Next: klantreis-till run --config {config}")
 

@@ -31,4 +31,7 @@ class OfficeRefused(TillError):
 
 
 class OfficeUnreachable(TillError):
-    """The office did not answer, or what answered is not the office."""
+    """The office did not answer, asks to come later, or what answered is not the office."""
+
+    retry_after_s: float = 0.0
+    """How long it asked to wait; 0 when it did not say."""

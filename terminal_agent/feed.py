@@ -122,7 +122,8 @@ class Feed:
                 failures += 1
                 if failures == 1 and not self._stopped.is_set():
                     log.warning("feed", reason=str(error))
-                self._stopped.wait(retry_wait_s(failures, self.jitter))
+                told_s = error.retry_after_s if isinstance(error, OfficeUnreachable) else 0.0
+                self._stopped.wait(retry_wait_s(failures, self.jitter, told_s))
                 continue
             if is_fresh:
                 wait_s = self._fetched_bytes / BYTES_A_SECOND_MAX

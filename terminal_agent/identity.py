@@ -4,7 +4,6 @@ The key file holds the till's private key and the deployment's identifier key, m
 identifier key is what protects card numbers, so it lives here and not beside the member index.
 """
 
-import os
 import re
 import stat
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from msgspec import Struct
 
 from terminal_agent.errors import OfficeRefused, OfficeUnreachable, TillError
+from terminal_agent.private_file import write_private
 from wire.batches import Refusal
 from wire.enrolment import Enrolment, EnrolmentRequest
 from wire.identifiers import identifier_token
@@ -90,23 +90,7 @@ def load_identity(file: Path) -> Identity:
 
 def save_identity(file: Path, key: KeyFile) -> None:
     """Writes the key file in one step, mode 0600, synced."""
-    _write_private(file, msgspec.json.encode(key))
-
-
-def _write_private(file: Path, data: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = file.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
-    directory = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    write_private(file, msgspec.json.encode(key))
 
 
 def pending_key(file: Path) -> Ed25519PrivateKey:
@@ -118,7 +102,7 @@ def pending_key(file: Path) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(file.read_bytes())
     except (FileNotFoundError, ValueError):
         private = Ed25519PrivateKey.generate()
-    _write_private(file, private.private_bytes_raw())
+    write_private(file, private.private_bytes_raw())
     return private
 
 

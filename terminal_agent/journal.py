@@ -29,6 +29,7 @@ from terminal_agent.journal_recovery import (
     start_again,
 )
 from terminal_agent.journal_retention import DAY_MS, keep_from, trims_upto
+from terminal_agent.machine import UNKNOWN, Machine, note_machine, noted_machine
 from wire.chain import next_hash
 from wire.events import Sale, TillStarted, VoucherOutcome, VoucherState, decode_event
 
@@ -367,12 +368,15 @@ class Journal(Book):
         return removed
 
 
-def open_journal(file: Path, till_id: str, epoch: int, now_ms: int) -> Journal:
+def open_journal(
+    file: Path, till_id: str, epoch: int, now_ms: int, machine: Machine = UNKNOWN
+) -> Journal:
     """The journal in `file` for a till that must sell, whatever became of the file.
 
     One that is damaged is set aside, one that is gone is begun anew; both in an epoch of their own,
-    which begins with an event that says so. Raises `JournalError` when the disk takes no file, or
-    the file is another till's or another version's.
+    which begins with an event that says so. So does one whose disk was last in another machine than
+    `machine`: the machine before may sell on under the same numbers. Raises `JournalError` when the
+    disk takes no file, or the file is another till's or another version's.
     """
     finish_moving(file)
     told = ""
@@ -384,12 +388,33 @@ def open_journal(file: Path, till_id: str, epoch: int, now_ms: int) -> Journal:
         log.error("journal", code=damage.code, message=damage.message)
         epoch, told = start_again(file, till_id, epoch, now_ms)
         journal = Journal(file, till_id, epoch, now_ms)
-    if journal.epoch < (noted := noted_epoch(file)):
-        # The file is from before the newest epoch: an older copy was put back.
+    parted = ""
+    if journal.epoch < noted_epoch(file):
+        # The file is from before the newest epoch.
+        parted = "an older journal was put back"
+    elif machine.is_another(noted_machine(machine_file(file))) and journal.has_events():
+        parted = "the journal's disk was in another machine: moved, or copied"
+    if parted:
+        opened = max(journal.epoch, noted_epoch(file)) + 1
         journal.close()
-        journal = Journal(file, till_id, noted + 1, now_ms)
-        journal.record(TillStarted(version("klantreis"), "an older journal was put back"), now_ms)
+        journal = Journal(file, till_id, opened, now_ms)
+        journal.record(TillStarted(version("klantreis"), parted), now_ms)
+        log.error("new epoch", epoch=opened, reason=parted)
     if told:
         log.error("journal set aside", told=told)
     note_epoch(file, journal.epoch)
+    _note_machine(file, machine)
     return journal
+
+
+def machine_file(file: Path) -> Path:
+    """Where the machine is noted that the journal `file` was last in."""
+    return file.with_suffix(".machine")
+
+
+def _note_machine(file: Path, machine: Machine) -> None:
+    try:
+        note_machine(machine_file(file), machine)
+    except OSError as error:
+        # It sells all the same; the next start asks again.
+        log.warning("machine not noted", reason=error.strerror)

@@ -111,6 +111,10 @@ class Book:
         with self._database.write_lock:
             return self._spans[self.epoch].newest, self._hash
 
+    def has_events(self) -> bool:
+        """Whether any number was given out. Asks no disk."""
+        return any(span.newest for span in self._spans.values())
+
     def close(self) -> None:
         """Closes both connections."""
         self._database.close()

@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +18,7 @@ import msgspec
 
 from terminal_agent.clock import Clock, SystemClock
 from terminal_agent.config import Config
+from terminal_agent.deadline import WHOLE_S, DeadlineTransport
 from terminal_agent.download import Download, sha256_of, version_of
 from terminal_agent.errors import OfficeRefused, OfficeUnreachable
 from terminal_agent.identity import Identity
@@ -54,11 +56,14 @@ class FeedPart(NamedTuple):
 
 def open_client(config: Config) -> httpx.Client:
     """The client for `config`'s office: TLS verified, also against the shop's own CA."""
-    verify: ssl.SSLContext | bool = True
-    if config.office_ca_file is not None:
-        verify = ssl.create_default_context(cafile=str(config.office_ca_file))
+    own_ca = config.office_ca_file
+    verify = (
+        httpx.create_ssl_context(trust_env=False)
+        if own_ca is None
+        else ssl.create_default_context(cafile=str(own_ca))
+    )
     return httpx.Client(
-        verify=verify,
+        transport=DeadlineTransport(verify),
         timeout=httpx.Timeout(ANSWER_S_MAX, connect=CONNECT_S_MAX),
         follow_redirects=False,
         trust_env=False,
@@ -157,7 +162,7 @@ class Office:
             )
             if status < 300 or status == HTTPStatus.NOT_MODIFIED:
                 return status, answered, content
-            refusal = self._refusal(status, content)
+            refusal = self._refusal(status, answered, content)
             moved = abs((self.offset_ms or 0) - (before or 0)) >= CLOCK_ERROR_MS_MIN
             if attempt == 1 and status == HTTPStatus.UNAUTHORIZED and moved:
                 continue
@@ -179,7 +184,7 @@ class Office:
         till_id = self._identity.till_id
         signature = self._identity.sign(signing_text(till_id, at_ms, method, target, body))
         signed = {"Authorization": write_header(SignedBy(till_id, at_ms, signature)), **headers}
-        # The client's time-outs are for each read; an answer that drips has an end, too.
+        # The transport of `open_client` ends all of it; a client with another one at least this.
         ends_at = began.mono_s + whole_s_max
         with self._mapped():
             request = self._client.build_request(
@@ -187,7 +192,7 @@ class Office:
                 self.url + target,
                 content=body,
                 headers=signed,
-                extensions={"trace": self._watch_connection},
+                extensions={"trace": self._watch_connection, WHOLE_S: whole_s_max},
             )
             answer = self._client.send(request, stream=True)
             try:
@@ -232,8 +237,18 @@ class Office:
                 "Go on selling: everything is kept here and sent when the office is back.",
             ) from error
 
-    def _refusal(self, status: int, content: bytes) -> OfficeRefused | OfficeUnreachable:
+    def _refusal(
+        self, status: int, headers: Mapping[str, str], content: bytes
+    ) -> OfficeRefused | OfficeUnreachable:
         refusal = _decoded(content, Refusal)
+        if status in _LATER:
+            # Also a proxy's: it stands between for a reason.
+            later = self._rubbish(status)
+            if refusal is not None:
+                later = OfficeUnreachable(refusal.code, refusal.message, refusal.fix)
+                self._measure(refusal.office_time_ms)
+            later.retry_after_s = retry_after_s(headers, self._clock.now().wall_ms)
+            return later
         if refusal is None:
             return self._rubbish(status)
         self._measure(refusal.office_time_ms)
@@ -273,16 +288,45 @@ def _decoded(content: bytes, kind: type[_Answer]) -> _Answer | None:
 Jitter = Callable[[], float]
 """A random number in [0, 1)."""
 
+_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 RETRY_WAIT_S_MIN = 0.5
 RETRY_WAIT_S_MAX = 300.0
 """A large fleet that lost the office for long comes back over this time; see docs/scale.md."""
 
 
-def retry_wait_s(failures: int, jitter: Jitter) -> float:
+RETRY_AFTER_S_MAX = 900.0
+"""The longest that a till lets itself be told to wait, before `RETRY_AFTER_SPREAD` is added."""
+RETRY_AFTER_SPREAD = 0.25
+"""Of what it was told: tills that were told the same do not come back together."""
+
+
+def retry_wait_s(failures: int, jitter: Jitter, told_s: float = 0.0) -> float:
     """How long to wait after the `failures`-th failure in a row.
 
     Exponential with full jitter, never under the minimum: tills that lost the office together do
-    not come back together.
+    not come back together. Never before `told_s` is over, which the office asked for (0 for not).
     """
     most = min(RETRY_WAIT_S_MAX, RETRY_WAIT_S_MIN * 2 ** min(failures, 16))
-    return RETRY_WAIT_S_MIN + jitter() * (most - RETRY_WAIT_S_MIN)
+    own_s = RETRY_WAIT_S_MIN + jitter() * (most - RETRY_WAIT_S_MIN)
+    if told_s <= 0:
+        return own_s
+    return max(own_s, min(told_s, RETRY_AFTER_S_MAX) * (1 + RETRY_AFTER_SPREAD * jitter()))
+
+
+def retry_after_s(headers: Mapping[str, str], now_ms: int) -> float:
+    """What `Retry-After` asks for, in seconds (RFC 9110, section 10.2.3); 0 when it asks nothing.
+
+    A date is taken from the answer's own `Date`, for this machine's clock (`now_ms`) may be wrong.
+    """
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(min(int(value[:9]), RETRY_AFTER_S_MAX))
+    try:
+        until = parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+    try:
+        since = parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    except (ValueError, OverflowError):
+        since = now_ms / 1000
+    return min(max(0.0, until - since), RETRY_AFTER_S_MAX)

@@ -12,6 +12,7 @@ from terminal_agent.config import Config
 from terminal_agent.identity import Identity
 from terminal_agent.journal import Place
 from terminal_agent.receipt import ReceiptContent, ReceiptLine, ReceiptVoucher, build_receipt
+from terminal_agent.serials import voucher_serial
 from wire.events import IssuedVoucher, Sale, TenderKind
 from wire.feed import Offer
 from wire.identifiers import receipt_code
@@ -31,9 +32,13 @@ def compose(
     on_offer: Iterable[Offer],
     identity: Identity,
     config: Config,
+    drawn: bytes,
 ) -> tuple[Sale, bytes]:
-    """The sale at `place`, and what its receipt prints."""
-    serial = f"{place.epoch}-{place.seq}"
+    """The sale at `place`, and what its receipt prints.
+
+    `drawn` are random bytes for a voucher's serial (`terminal_agent.serials`).
+    """
+    serial = voucher_serial(place.epoch, place.seq, drawn)
     won = offers.decide(on_offer, draft.link, draft.total_cents, now_ms, serial)
     issued: tuple[IssuedVoucher, ...] = ()
     printed: tuple[ReceiptVoucher, ...] = ()

@@ -107,7 +107,8 @@ class Uploader:
         except OfficeRefused as refusal:
             return self._failed(Link.REFUSED, refusal, REFUSED_WAIT_S)
         except (OfficeUnreachable, JournalError) as error:
-            wait_s = retry_wait_s(self._failures, self._jitter)
+            told_s = error.retry_after_s if isinstance(error, OfficeUnreachable) else 0.0
+            wait_s = retry_wait_s(self._failures, self._jitter, told_s)
             return self._failed(Link.OFFLINE, error, wait_s)
 
     def _rest(self) -> float:

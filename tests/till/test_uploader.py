@@ -39,6 +39,7 @@ class _Office:
         self.reply: Reply = acknowledge
         self.bodies: list[bytes] = []
         self.headers: list[str] = []
+        self.extra: dict[str, str] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -50,6 +51,8 @@ class _Office:
                 outer.headers.append(self.headers.get("Authorization", ""))
                 status, answer = outer.reply(self, body)
                 self.send_response(status)
+                for name, value in outer.extra.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
@@ -337,6 +340,19 @@ def test_nothing_listens_is_told_as_unreachable(
     uploader.step()
     assert uploader.problem is not None
     assert "Go on selling" in uploader.problem.fix
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("body", [None, b"<html>a proxy's own page</html>"])
+def test_who_asks_to_come_later_is_not_asked_before(
+    uploader: Uploader, journal: Journal, office: _Office, status: int, body: bytes | None
+):
+    told = refuse(status, "busy")(None, b"")[1] if body is None else body  # type: ignore[arg-type]
+    office.reply = lambda *_: (status, told)
+    office.extra["Retry-After"] = "120"
+    assert uploader.step() == 120
+    assert uploader.link is Link.OFFLINE  # nothing that a person must mend
+    assert journal.unsent_count() == 3
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1, exclude_max=True))

@@ -113,8 +113,8 @@ def check_alarms(side: OfficeSide, ledger: Ledger, *, may_alarm: bool) -> None:
 def check_projection(side: OfficeSide) -> None:
     """The projection is, byte for byte, the one that perfect delivery makes.
 
-    Two machines with one till's past may print the same serial, and speak of it in two epochs: of
-    those vouchers alone the last word depends on who was heard last.
+    Two machines with one till's past may both speak of a voucher that was sold before they parted,
+    in two epochs: of those vouchers alone the last word depends on who was heard last.
     """
     with side.office.database.read() as connection:
         as_it_came = projection(connection)

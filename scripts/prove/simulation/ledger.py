@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from terminal_agent.journal import Place, SoldReceipt
+from terminal_agent.serials import DRAWN_BYTES, voucher_serial
 from wire.events import (
     Checkout,
     IssuedVoucher,
@@ -77,7 +78,7 @@ def compose(chance: Random, ledger: Ledger, attempt: Attempt, place: Place) -> S
         refused = (RefusedVoucher("", "", "unreadable"),)
     issued: tuple[IssuedVoucher, ...] = ()
     if link is not None and chance.random() < 0.5:
-        serial = f"{place.epoch}-{place.seq}"
+        serial = voucher_serial(place.epoch, place.seq, chance.randbytes(DRAWN_BYTES))
         issued = (IssuedVoucher(serial, "welcome-back", 100, attempt.at_ms + 10**9),)
     sale = Sale(
         opened_at_ms=attempt.at_ms,
