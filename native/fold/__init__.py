@@ -7,10 +7,13 @@ is `sync_server.journeys.trips`; the tests hold this against it.
 from native.fold.errors import FoldRefused
 from native.fold.tables import NO_VALUE, RuleTable, Tables
 
-COMPILED = ("native.fold.tally",)
+COMPILED = tuple(f"native.fold.{name}" for name in ("rows", "rules", "tally", "trips"))
 
 try:
-    from native.fold.tally import Rows, Rules, Tally, person_trips
+    from native.fold.rows import Rows
+    from native.fold.rules import Rules
+    from native.fold.tally import Tally, add_to
+    from native.fold.trips import person_trips
 except ModuleNotFoundError as error:
     if error.name not in COMPILED:
         raise
@@ -29,5 +32,6 @@ __all__ = [
     "Rules",
     "Tables",
     "Tally",
+    "add_to",
     "person_trips",
 ]

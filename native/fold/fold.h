@@ -24,7 +24,8 @@
 
 enum standing { NOTHING_BOUGHT, FIRST, UNKNOWN, REPEAT, RETURN_, STANDINGS };
 enum outcome { UNDER_WAY, DROPPED_OFF, NOT_BACK_YET, NEXT_TRIP, LAPSED, OUTCOMES };
-enum fault { FINE, NO_MEMORY, BAD_KIND, BAD_CHANNEL, BAD_STORE, NOT_SORTED, TOO_MANY_ROWS };
+enum fault { FINE, NO_MEMORY, BAD_KIND, BAD_CHANNEL, BAD_STORE, NOT_SORTED, TOO_MANY_ROWS,
+             NEVER_COUNTED, NOT_A_TALLY, BAD_CHOICE };
 
 /* A condition that is not asked holds for every number; one that is asked begins at 0 or above,
  * and so fails for NO_DAYS and NO_VALUE. */

@@ -1,50 +1,16 @@
+from array import array
+from collections.abc import Sequence
 from typing import Any, Self
 
 from typing_extensions import Buffer
 
-from native.fold.tables import Tables
+from native.fold.rows import Rows
+from native.fold.rules import Rules
 
-Step = tuple[int, int, int | None]
-Trip = tuple[
-    int,
-    int,
-    int,
-    int,
-    int | None,
-    int | None,
-    int,
-    int | None,
-    int,
-    int,
-    int,
-    int | None,
-    int,
-    list[Step],
-]
-
-class Rules:
-    def __new__(cls, tables: Tables) -> Self: ...
-
-class Rows:
-    def __new__(
-        cls,
-        person: Buffer,
-        at_ms: Buffer,
-        day: Buffer,
-        kind: Buffer,
-        channel: Buffer,
-        store: Buffer,
-        joins: Buffer,
-        belongs: Buffer,
-        caused: Buffer,
-        amount_cents: Buffer,
-        value: Buffer,
-    ) -> Self: ...
-    def __len__(self) -> int: ...
-    def cuts(self, parts: int) -> list[int]: ...
-    def floor(self, start: int, end: int) -> int: ...
+Ranks = dict[int, tuple[int, tuple[int, ...]]]
 
 class Tally:
+    digest: bytes
     def __new__(
         cls,
         rules: Rules,
@@ -54,6 +20,7 @@ class Tally:
         now_day: int,
         began_day: int,
         stores: Buffer | None = None,
+        buyers: bool = False,
     ) -> Self: ...
     def add(
         self,
@@ -62,10 +29,27 @@ class Tally:
         end: int = -1,
         enrolled_persons: Buffer | None = None,
         enrolled_days: Buffer | None = None,
+        *,
+        without: Buffer | None = None,
+        only: Buffer | None = None,
     ) -> None: ...
     def merge(self, other: Tally) -> None: ...
+    def subtract(self, other: Tally) -> None: ...
+    def dump(self) -> bytes: ...
+    def load(self, dumped: Buffer) -> None: ...
+    def buyers(self) -> tuple[array[int], array[int], array[int], array[int]]: ...
+    def ranks(self, shares: Sequence[float]) -> dict[str, Ranks]: ...
+    def spreads(self) -> dict[str, dict[tuple[int, int], int]]: ...
     def counts(self) -> dict[str, Any]: ...
 
-def person_trips(
-    rules: Rules, rows: Rows, *, now_day: int, began_day: int, enrolled_day: int | None = None
-) -> tuple[list[Trip], list[tuple[int | None, int | None]], int | None, bool, int]: ...
+def add_to(
+    tallies: Sequence[Tally],
+    rows: Rows,
+    start: int = 0,
+    end: int = -1,
+    enrolled_persons: Buffer | None = None,
+    enrolled_days: Buffer | None = None,
+    *,
+    without: Buffer | None = None,
+    only: Buffer | None = None,
+) -> None: ...

@@ -1,7 +1,7 @@
 """Reads what journeys are made of from the database. Core statements, no ORM objects."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
@@ -215,11 +215,14 @@ def _within(
         first_ms = stores.begins_ms(zone, window.first_day)
         return and_(at_ms >= first_ms, at_ms < stores.begins_ms(zone, window.end_day))
 
-    if window.store is not None:
-        known: Mapping[str | None, str] = stores.zone_of
-        if window.store not in known:
-            return false()
-        return and_(store_id == window.store, days(known[window.store]))
+    if window.stores is not None:
+        of_zone: dict[str, list[str]] = {}
+        for asked in sorted(window.stores):
+            if asked in stores.zone_of:
+                of_zone.setdefault(stores.zone_of[asked], []).append(asked)
+        return or_(
+            false(), *(and_(store_id.in_(names), days(zone)) for zone, names in of_zone.items())
+        )
     if len(stores.zone_names) == 1:
         return days(stores.home_zone)
     store = tables.Store

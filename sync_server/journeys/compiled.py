@@ -7,17 +7,20 @@ import os
 from array import array
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-from native.fold import Rows, Rules, RuleTable, Tables, Tally, person_trips
+from native.fold import Rows, Rules, RuleTable, Tables, Tally, add_to, person_trips
 from sync_server.journeys.model import Placement, Role
 from sync_server.journeys.rows import Vocabulary, add_touchpoints, empty_buffers, rows_of
 from sync_server.journeys.tally import (
     FIRST_SEEN,
+    MEDIAN,
     NPS,
+    P90,
     RATING,
     UNMAPPED,
     JourneyTally,
+    Ranked,
+    Ranks,
     Window,
 )
 from sync_server.journeys.touchpoint import MINUTE_MS, PURCHASE, Touchpoint
@@ -34,6 +37,9 @@ from sync_server.journeys.trips import (
 
 ROWS_A_THREAD_MIN = 200_000
 """Fewer rows than this are folded before another thread has started."""
+
+NO_COUNTS: dict[tuple[int, int], int] = {}
+SPREADS = ("phase_minutes", "minutes_to_buy", "days_between")
 
 STANDINGS = (None, Standing.FIRST, Standing.UNKNOWN, Standing.REPEAT, Standing.RETURN)
 BUYERS = {code: standing for code, standing in enumerate(STANDINGS) if standing is not None}
@@ -84,14 +90,22 @@ def rules_for(placement: Placement, vocabulary: Vocabulary) -> Rules:
     )
 
 
-def new_tally(rules: Rules, vocabulary: Vocabulary, window: Window, recording: Recording) -> Tally:
-    """A tally of a window in which nothing is counted yet."""
+def new_tally(
+    rules: Rules,
+    vocabulary: Vocabulary,
+    window: Window,
+    recording: Recording,
+    *,
+    buyers: bool = False,
+) -> Tally:
+    """A tally of a window in which nothing is counted yet; with `buyers` it keeps who bought."""
     asked = None
-    if window.store is not None:
+    if window.stores is not None:
         asked = array("B", bytes(len(vocabulary.stores)))
-        code = vocabulary.stores.known(window.store)
-        if code is not None:
-            asked[code] = 1
+        for store in window.stores:
+            code = vocabulary.stores.known(store)
+            if code is not None:
+                asked[code] = 1
     return Tally(
         rules,
         first_day=window.first_day,
@@ -99,6 +113,7 @@ def new_tally(rules: Rules, vocabulary: Vocabulary, window: Window, recording: R
         now_day=window.now_day,
         began_day=recording.began_day,
         stores=asked,
+        buyers=buyers,
     )
 
 
@@ -117,23 +132,42 @@ def tally_rows(
     window: Window,
     recording: Recording,
     threads: int | None = None,
+    *,
+    in_full: bool = False,
 ) -> JourneyTally:
     """The counts of all journeys in `rows` in a window. `threads`: as many as there are cores."""
+    (tally,) = tally_windows(rows, vocabulary, placement, (window,), recording, threads)
+    return in_words(tally, placement, vocabulary, in_full=in_full)
+
+
+def tally_windows(
+    rows: Rows,
+    vocabulary: Vocabulary,
+    placement: Placement,
+    windows: Sequence[Window],
+    recording: Recording,
+    threads: int | None = None,
+    *,
+    buyers: bool = False,
+) -> list[Tally]:
+    """A tally of each window, all in one pass over the rows."""
     rules = rules_for(placement, vocabulary)
     enrolled = Enrolled(recording.enrolled_days)
     parts = threads or min(_cores(), 1 + len(rows) // ROWS_A_THREAD_MIN)
 
-    def part(start: int, end: int) -> Tally:
-        tally = new_tally(rules, vocabulary, window, recording)
-        tally.add(rows, start, end, enrolled.persons, enrolled.days)
-        return tally
+    def part(start: int, end: int) -> list[Tally]:
+        tallies = [
+            new_tally(rules, vocabulary, window, recording, buyers=buyers) for window in windows
+        ]
+        add_to(tallies, rows, start, end, enrolled.persons, enrolled.days)
+        return tallies
 
     cuts = rows.cuts(parts)
     if parts == 1:
-        return in_words(part(0, len(rows)).counts(), placement, vocabulary)
+        return part(0, len(rows))
     with ThreadPoolExecutor(parts) as pool:
         tallies = list(pool.map(part, cuts[:-1], cuts[1:]))
-    return in_words(merged(tallies).counts(), placement, vocabulary)
+    return [merged(of_window) for of_window in zip(*tallies, strict=True)]
 
 
 def merged(tallies: Sequence[Tally]) -> Tally:
@@ -143,8 +177,16 @@ def merged(tallies: Sequence[Tally]) -> Tally:
     return tallies[0]
 
 
-def in_words(counts: dict[str, Any], placement: Placement, vocabulary: Vocabulary) -> JourneyTally:
-    """The counts of a tally with names for the codes."""
+def in_words(
+    tally: Tally, placement: Placement, vocabulary: Vocabulary, *, in_full: bool = False
+) -> JourneyTally:
+    """The counts of a tally with names for the codes.
+
+    Of the measured quantities the ranks alone, unless `in_full`: then their counts per value, as
+    the reference has them, which takes long.
+    """
+    counts = tally.counts()
+    spreads = tally.spreads() if in_full else dict.fromkeys(SPREADS, NO_COUNTS)
     kinds, channels, stores = (
         names.names for names in (vocabulary.kinds, vocabulary.channels, vocabulary.stores)
     )
@@ -163,10 +205,10 @@ def in_words(counts: dict[str, Any], placement: Placement, vocabulary: Vocabular
         outcomes={OUTCOMES[code]: count for code, count in counts["outcomes"].items()},
         reached=counts["reached"],
         dropped_off=counts["dropped_off"],
-        phase_minutes=counts["phase_minutes"],
+        phase_minutes=dict(spreads["phase_minutes"]),
         transitions=ways("transitions"),
-        minutes_to_buy={(bool(a), b): count for (a, b), count in counts["minutes_to_buy"].items()},
-        days_between={(bool(a), b): count for (a, b), count in counts["days_between"].items()},
+        minutes_to_buy={(bool(a), b): count for (a, b), count in spreads["minutes_to_buy"].items()},
+        days_between={(bool(a), b): count for (a, b), count in spreads["days_between"].items()},
         buyers={BUYERS[code]: count for code, count in counts["buyers"].items()},
         customers=counts["customers"],
         lapsed=counts["lapsed"],
@@ -182,6 +224,20 @@ def in_words(counts: dict[str, Any], placement: Placement, vocabulary: Vocabular
         ratings=counts["ratings"],
         nps=counts["nps"],
         cohorts=counts["cohorts"],
+        ranks=None if in_full else ranks_in_words(tally),
+    )
+
+
+def ranks_in_words(tally: Tally) -> Ranks:
+    """How the measured quantities of a tally are spread: what `ranks_of` gives."""
+    ranks = {
+        name: {slot: Ranked(count, *values) for slot, (count, values) in of_name.items()}
+        for name, of_name in tally.ranks((MEDIAN, P90)).items()
+    }
+    return Ranks(
+        phase_minutes=ranks["phase_minutes"],
+        minutes_to_buy={bool(slot): ranked for slot, ranked in ranks["minutes_to_buy"].items()},
+        days_between={bool(slot): ranked for slot, ranked in ranks["days_between"].items()},
     )
 
 

@@ -96,7 +96,7 @@ def summary(
             first_day=window.first_day - length,
             end_day=window.first_day,
             now_day=window.now_day - length,
-            store=store,
+            stores=window.stores,
         )
         placement = model.for_trade(trade)
         recording = Recording(
@@ -207,7 +207,11 @@ def _window(
             f"As of {date_of(now_day)} the period up to {date_of(end_day)} was not over.",
             "Leave `as_of` out, or give the end of the period or a later day.",
         )
-    return Window(first_day=first_day, end_day=end_day, now_day=now_day, store=store)
+    return Window(first_day=first_day, end_day=end_day, now_day=now_day, stores=_asked(store))
+
+
+def _asked(store: str | None) -> frozenset[str] | None:
+    return None if store is None else frozenset((store,))
 
 
 def _or_today(

@@ -106,6 +106,8 @@ class ColumnStore:
         window: Window,
         recording: Recording,
         threads: int | None = None,
+        *,
+        in_full: bool = False,
     ) -> JourneyTally:
         """The counts of all journeys in a window: `tally_rows`, bucket by bucket."""
         rules = rules_for(placement, self.vocabulary)
@@ -124,7 +126,7 @@ class ColumnStore:
 
         with ThreadPoolExecutor(workers) as pool:
             tallies = list(pool.map(share, range(workers)))
-        return in_words(merged(tallies).counts(), placement, self.vocabulary)
+        return in_words(merged(tallies), placement, self.vocabulary, in_full=in_full)
 
     def _merged(self, bucket: int) -> Any:
         base = self.base(bucket)

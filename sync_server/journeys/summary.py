@@ -5,29 +5,31 @@ the given share of the values does not exceed (type 1 of Hyndman and Fan, "Sampl
 statistical packages", The American Statistician 50 (1996)).
 """
 
-from collections.abc import Mapping
 from datetime import date
 from math import sqrt
-from typing import Any
 
 from msgspec import Struct, field
 
 from sync_server.journeys.model import Label, Model, Trade
 from sync_server.journeys.tally import (
+    MEDIAN,
     NO_PHASE,
+    P90,
     UNMAPPED,
     Counts,
     JourneyTally,
+    Ranked,
+    Ranks,
     SalesTally,
     VoucherTally,
+    rank,
+    ranks_of,
 )
 from sync_server.journeys.trips import Outcome, Standing
 
 PROMOTER_MIN, DETRACTOR_MAX = 9, 6
 Z_95 = 1.959964
 """The 97.5th percentile of the standard normal distribution."""
-P90 = 0.9
-MEDIAN = 0.5
 
 
 class Totals(Struct, frozen=True):
@@ -246,6 +248,7 @@ def figures(
     model: Model, journeys: JourneyTally, sales: SalesTally, vouchers: VoucherTally
 ) -> Figures:
     """The figures of one period out of its tallies."""
+    ranks = ranks_of(journeys)
     return Figures(
         totals=Totals(
             sales=sales.sales,
@@ -263,14 +266,14 @@ def figures(
                 label=phase.label,
                 reached=journeys.reached.get(index, 0),
                 dropped_off=journeys.dropped_off.get(index, 0),
-                minutes=spread(_of(journeys.phase_minutes, index)),
+                minutes=_ranked(ranks.phase_minutes.get(index)),
             )
             for index, phase in enumerate(model.phases)
         ),
         dropped_off_unmapped=journeys.dropped_off.get(NO_PHASE, 0),
         outcomes={outcome: journeys.outcomes.get(outcome, 0) for outcome in Outcome},
         transitions=_transitions(model, journeys),
-        loops=_loops(journeys),
+        loops=_loops(journeys, ranks),
         customers=Customers(
             new=journeys.buyers.get(Standing.FIRST, 0),
             unknown=journeys.buyers.get(Standing.UNKNOWN, 0),
@@ -371,35 +374,23 @@ def spread(counts: Counts, unit: float = 1) -> Spread | None:
         return None
     return Spread(
         count=count,
-        median=round(quantile(counts, MEDIAN) * unit, 3),
-        p90=round(quantile(counts, P90) * unit, 3),
+        median=round(rank(counts, MEDIAN) * unit, 3),
+        p90=round(rank(counts, P90) * unit, 3),
     )
 
 
-def quantile(counts: Counts, share: float) -> int:
-    """The smallest value that at least `share` of the values do not exceed."""
-    needed = share * sum(counts.values())
-    seen = 0
-    for value in sorted(counts):
-        seen += counts[value]
-        if seen >= needed:
-            return value
-    raise ValueError("no values")
+def _ranked(ranked: Ranked | None) -> Spread | None:
+    return None if ranked is None else Spread(ranked.count, ranked.median, ranked.p90)
 
 
-def _of(counts: Mapping[tuple[Any, int], int], first: int) -> Counts:
-    """The counts whose key begins with `first`, by the rest of the key."""
-    return {value: count for (key, value), count in counts.items() if key == first}
-
-
-def _loops(journeys: JourneyTally) -> Loops:
+def _loops(journeys: JourneyTally, ranks: Ranks) -> Loops:
     return Loops(
         trips=journeys.loops,
         share=round(journeys.loops / journeys.trips, 6) if journeys.trips else 0.0,
-        minutes=spread(_of(journeys.minutes_to_buy, True)),
-        days=spread(_of(journeys.days_between, True)),
-        other_minutes=spread(_of(journeys.minutes_to_buy, False)),
-        other_days=spread(_of(journeys.days_between, False)),
+        minutes=_ranked(ranks.minutes_to_buy.get(True)),
+        days=_ranked(ranks.days_between.get(True)),
+        other_minutes=_ranked(ranks.minutes_to_buy.get(False)),
+        other_days=_ranked(ranks.days_between.get(False)),
     )
 
 

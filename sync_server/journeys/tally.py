@@ -4,7 +4,7 @@ Everything in a tally is a sum, so tallies of disjoint persons merge in any orde
 result. Medians are taken from counts per value (`sync_server.journeys.summary`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any, TypeVar, cast
 
@@ -21,6 +21,7 @@ FLOW_STEPS_MAX = 8
 COHORT_DAY_MAX = 73_048
 """2169-12-31."""
 RATING, NPS = "rating", "nps"
+MEDIAN, P90 = 0.5, 0.9
 RATINGS, NPS_ANSWERS = range(1, 6), range(11)
 
 Counts = dict[int, int]
@@ -29,17 +30,22 @@ Counts = dict[int, int]
 class Window(Struct, frozen=True):
     """What a summary is about: the days from `first_day` up to, not including, `end_day`.
 
-    Figures are as of the beginning of `now_day`. `store` None: all stores.
+    Figures are as of the beginning of `now_day`. `stores` are those that are asked about; None: all
+    of them, and what happened in no store.
     """
 
     first_day: int
     end_day: int
     now_day: int
-    store: str | None = None
+    stores: frozenset[str] | None = None
 
     def has(self, day: int, store: str | None) -> bool:
         """Whether something of that day and store is in the window."""
-        return self.first_day <= day < self.end_day and self.store in (None, store)
+        return self.first_day <= day < self.end_day and self.asks(store)
+
+    def asks(self, store: str | None) -> bool:
+        """Whether a store is asked about."""
+        return self.stores is None or store in self.stores
 
 
 class JourneyTally(Struct):
@@ -97,6 +103,41 @@ class JourneyTally(Struct):
 
     Months count from 1970-01. Everything before `now_day`, whatever the window.
     """
+    ranks: "Ranks | None" = None
+    """Of `phase_minutes`, `minutes_to_buy`, `days_between` when their counts stayed in the fold;
+    see `ranks_of`."""
+
+
+class Ranked(Struct, frozen=True):
+    """How many values there are, and the values at the median and at nine tenths of them.
+
+    The value at a share is the smallest that at least this share of the values do not exceed.
+    """
+
+    count: int
+    median: int
+    p90: int
+
+
+class Ranks(Struct, frozen=True):
+    """How measured quantities of a `JourneyTally` are spread; what has no values is left out."""
+
+    phase_minutes: dict[int, Ranked]
+    """By phase."""
+    minutes_to_buy: dict[bool, Ranked]
+    """By whether the trip was a loop."""
+    days_between: dict[bool, Ranked]
+
+
+class Buyer(Struct, frozen=True):
+    """What a person bought in a window: when last, how often, for how much.
+
+    Purchases that are one by the rules of a trip count as one.
+    """
+
+    last_day: int
+    purchases: int
+    cents: int
 
 
 class SalesTally(Struct):
@@ -130,10 +171,18 @@ Tally = TypeVar("Tally", JourneyTally, SalesTally, VoucherTally)
 
 
 def merge(one: Tally, other: Tally) -> Tally:
-    """The tally of both together; they have no person, sale or voucher in common."""
+    """The tally of both together; they have no person, sale or voucher in common.
+
+    Ranks do not add up: a tally that has them alone cannot be merged here (`ValueError`), only
+    where its counts are.
+    """
     sums: dict[str, Any] = {}
     for name in one.__struct_fields__:
         mine, theirs = getattr(one, name), getattr(other, name)
+        if name == "ranks":
+            if mine is not None or theirs is not None:
+                raise ValueError("ranks do not add up: merge the tallies of the fold")
+            continue
         if isinstance(mine, dict):
             counts = dict(cast("dict[Any, int]", mine))
             for key, count in cast("dict[Any, int]", theirs).items():
@@ -162,6 +211,44 @@ def tally_journeys(journeys: Iterable[Journey], window: Window) -> JourneyTally:
     return tally
 
 
+def ranks_of(tally: JourneyTally) -> Ranks:
+    """How the measured quantities of a tally are spread."""
+    if tally.ranks is not None:
+        return tally.ranks
+    return Ranks(
+        phase_minutes=_ranked(tally.phase_minutes),
+        minutes_to_buy=_ranked(tally.minutes_to_buy),
+        days_between=_ranked(tally.days_between),
+    )
+
+
+def rank(counts: Counts, share: float) -> int:
+    """The smallest value that at least `share` of the values of value → count do not exceed."""
+    needed = share * sum(counts.values())
+    seen = 0
+    for value in sorted(counts):
+        seen += counts[value]
+        if seen >= needed:
+            return value
+    raise ValueError("no values")
+
+
+def buyers_of(journeys: Iterable[Journey], window: Window) -> dict[int, Buyer]:
+    """Who bought in a window, by person; the journeys are folded as of `window.now_day`."""
+    found: dict[int, Buyer] = {}
+    for journey in journeys:
+        trips = [
+            trip
+            for trip in journey.trips
+            if trip.standing is not None and window.has(trip.bought_day, trip.bought_store)
+        ]
+        if trips:
+            last_day = max(trip.bought_day for trip in trips)
+            cents = sum(trip.spent_cents for trip in trips)
+            found[journey.person] = Buyer(last_day, len(trips), cents)
+    return found
+
+
 def month_of(day: int) -> int:
     """Months from 1970-01 to that of a day number; the nearest of those up to 2169-12."""
     date = date_of(min(max(day, 0), COHORT_DAY_MAX))
@@ -187,7 +274,7 @@ def _count_months(tally: JourneyTally, journey: Journey, window: Window) -> None
     ]
     if purchases:
         cohort = month_of(purchases[0].day)
-        here = [p for p in purchases if window.store in (None, p.store)]
+        here = [p for p in purchases if window.asks(p.store)]
         for since in {max(0, month_of(p.day) - cohort) for p in here}:
             _add(tally.cohorts, (cohort, since))
 
@@ -195,7 +282,7 @@ def _count_months(tally: JourneyTally, journey: Journey, window: Window) -> None
 def _count_person(tally: JourneyTally, journey: Journey, window: Window) -> None:
     if journey.lapse_day is None:
         return
-    if window.store in (None, journey.last_store):
+    if window.asks(journey.last_store):
         tally.customers += 1
         if journey.lapsed:
             tally.lapsed_ever += 1
@@ -243,6 +330,16 @@ def _count_transitions(tally: JourneyTally, trip: Trip) -> None:
 
 
 Key = TypeVar("Key")
+
+
+def _ranked(counts: Mapping[tuple[Key, int], int]) -> dict[Key, Ranked]:
+    by_slot: dict[Key, Counts] = {}
+    for (slot, value), count in counts.items():
+        by_slot.setdefault(slot, {})[value] = count
+    return {
+        slot: Ranked(sum(of_slot.values()), rank(of_slot, MEDIAN), rank(of_slot, P90))
+        for slot, of_slot in by_slot.items()
+    }
 
 
 def _add(counts: dict[Key, int], key: Key, count: int = 1) -> None:

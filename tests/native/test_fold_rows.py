@@ -5,8 +5,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from native.fold import NO_VALUE, FoldRefused, Rows, Rules, RuleTable, Tables, Tally
-from native.fold.tally import person_trips
+from native.fold import (
+    NO_VALUE,
+    FoldRefused,
+    Rows,
+    Rules,
+    RuleTable,
+    Tables,
+    Tally,
+    person_trips,
+)
 
 ANY = RuleTable(0, None, None, None, None, False)
 TABLES = Tables(
@@ -146,7 +154,7 @@ def test_long_stays_are_counted_to_the_minute_too() -> None:
     counted = tally()
     at_ms = [0, 400 * 86_400_000, 30_000 * 86_400_000]
     counted.add(rows([1, 1, 1], at_ms=at_ms, day=[0, 400, 30_000]))
-    assert counted.counts()["phase_minutes"] == {(0, 400 * 1_440): 1}
+    assert counted.spreads()["phase_minutes"] == {(0, 400 * 1_440): 1}
     far = Tally(Rules(TABLES), first_day=0, end_day=40_000, now_day=40_000, began_day=0)
     far.add(rows([1, 1, 1], at_ms=at_ms, day=[0, 400, 30_000]))
-    assert far.counts()["phase_minutes"] == {(0, 400 * 1_440): 1, (0, 29_600 * 1_440): 1}
+    assert far.spreads()["phase_minutes"] == {(0, 400 * 1_440): 1, (0, 29_600 * 1_440): 1}

@@ -23,8 +23,9 @@ NOW = FIRST_DAY + DAYS - 20
 RECORDING = Recording(FIRST_DAY, {2: FIRST_DAY + 3, 4: FIRST_DAY + 90})
 WINDOWS = (
     Window(FIRST_DAY + 50, FIRST_DAY + 200, NOW),
-    Window(FIRST_DAY, FIRST_DAY + DAYS, FIRST_DAY + 400, "north"),
-    Window(FIRST_DAY + 10, FIRST_DAY + 60, FIRST_DAY + 60, "nowhere"),
+    Window(FIRST_DAY, FIRST_DAY + DAYS, FIRST_DAY + 400, frozenset({"north"})),
+    Window(FIRST_DAY + 10, FIRST_DAY + 60, FIRST_DAY + 60, frozenset({"nowhere"})),
+    Window(FIRST_DAY + 10, FIRST_DAY + 90, NOW, frozenset({"north", "south", "nowhere"})),
 )
 KIND_LIST = sorted(KINDS)
 EVENT = ("person", "occurred_at_ms", "till", "seq")
@@ -74,7 +75,9 @@ def compiled_tally(
     vocabulary, buffers = Vocabulary(), empty_buffers()
     add_touchpoints(buffers, vocabulary, in_order(touchpoints))
     placement = MODELS[model].for_trade(Trade.GROCERY)
-    return tally_rows(rows_of(buffers), vocabulary, placement, window, RECORDING, threads)
+    return tally_rows(
+        rows_of(buffers), vocabulary, placement, window, RECORDING, threads, in_full=True
+    )
 
 
 def reference_tally(touchpoints: list[Touchpoint], model: str, window: Window) -> JourneyTally:

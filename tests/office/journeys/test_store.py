@@ -80,7 +80,9 @@ def test_what_was_written_in_any_batches_is_folded_as_if_at_once(
         if compact:
             store.compact()
         reopened = open_store(store.directory)
-        assert reopened.tally(PLACEMENT, WINDOW, RECORDING) == reference_tally(touchpoints)
+        assert reopened.tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(
+            touchpoints
+        )
 
 
 def test_a_touchpoint_that_comes_again_counts_once_as_it_is_now(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_a_touchpoint_that_comes_again_counts_once_as_it_is_now(tmp_path: Path) 
     store.append([again])
     window = Window(0, 40_000, 40_000)
     for _ in range(2):
-        tally = store.tally(PLACEMENT, window, RECORDING)
+        tally = store.tally(PLACEMENT, window, RECORDING, in_full=True)
         assert (tally.trips, sum(tally.buying_cents.values())) == (1, 250)
         store.compact()
 
@@ -116,7 +118,7 @@ def test_a_part_left_over_by_a_crash_changes_nothing(tmp_path: Path) -> None:
     kept = part.read_bytes()
     store.compact()
     part.write_bytes(kept)
-    assert store.tally(PLACEMENT, WINDOW, RECORDING) == reference_tally(touchpoints)
+    assert store.tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(touchpoints)
 
 
 def test_every_bucket_is_used() -> None:

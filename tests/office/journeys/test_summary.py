@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_server.journeys.model_file import load_models
-from sync_server.journeys.summary import figures, nps_of, quantile, spread
-from sync_server.journeys.tally import JourneyTally, SalesTally, VoucherTally, merge
+from sync_server.journeys.summary import figures, nps_of, spread
+from sync_server.journeys.tally import JourneyTally, SalesTally, VoucherTally, merge, rank
 from sync_server.journeys.trips import Outcome, Standing
 
 MODEL = load_models()["orientation-to-loyalty"]
@@ -21,7 +21,7 @@ def counted(values: list[int]) -> dict[int, int]:
 @settings(deadline=None)
 @given(values=st.lists(st.integers(0, 1_000), min_size=1))
 def test_the_median_is_a_value_with_half_on_either_side(values: list[int]) -> None:
-    assert quantile(counted(values), 0.5) == statistics.median_low(values)
+    assert rank(counted(values), 0.5) == statistics.median_low(values)
 
 
 @settings(deadline=None)
@@ -29,7 +29,7 @@ def test_the_median_is_a_value_with_half_on_either_side(values: list[int]) -> No
 def test_a_quantile_is_the_smallest_value_that_the_share_does_not_exceed(
     values: list[int], share: float
 ) -> None:
-    found = quantile(counted(values), share)
+    found = rank(counted(values), share)
     assert sum(value <= found for value in values) >= share * len(values)
     assert sum(value < found for value in values) < share * len(values)
 

@@ -163,7 +163,7 @@ def test_the_flow_goes_in_and_out_of_every_trip(touchpoints: list[Touchpoint]) -
 def test_buyers_are_the_persons_with_a_purchase_in_the_window(
     touchpoints: list[Touchpoint], store: str
 ) -> None:
-    window = Window(WINDOW.first_day, WINDOW.end_day, NOW, store)
+    window = Window(WINDOW.first_day, WINDOW.end_day, NOW, frozenset({store}))
     tally = tally_journeys(folded(touchpoints), window)
     persons = {t.person for t in touchpoints if t.kind == "purchase" and window.has(t.day, t.store)}
     assert sum(tally.buyers.values()) == len(persons)
