@@ -7,6 +7,8 @@ from sqlalchemy import Connection, bindparam, select, update
 from sqlmodel import col
 
 from sync_server.database import upsert
+from sync_server.journeys import sale_days
+from sync_server.journeys.marks import mark
 from sync_server.projection import Row, enrolment_touchpoint, voucher_touchpoint_id
 from sync_server.projection_rows import add_persons, cursor
 from sync_server.registry.generations import Part, generation
@@ -34,6 +36,7 @@ def project_members(connection: Connection) -> int:
     if since >= upto:
         return 0
     changed = 0
+    touched: set[int] = set()
     members = connection.execute(
         select(col(Member.member), col(Member.enrolled_at_ms)).where(
             col(Member.generation) > since, col(Member.generation) <= upto
@@ -41,9 +44,20 @@ def project_members(connection: Connection) -> int:
     )
     for chunk in members.partitions(ROWS_A_CHUNK):
         _write_members(connection, chunk)
+        touched.update(row.member for row in chunk if row.enrolled_at_ms is not None)
         changed += len(chunk)
     late = connection.execute(
-        select(col(Sale.till_id), col(Sale.epoch), col(Sale.seq), col(Identifier.member))
+        select(
+            col(Sale.till_id),
+            col(Sale.epoch),
+            col(Sale.seq),
+            col(Sale.person),
+            col(Sale.store_id),
+            col(Sale.occurred_at_ms),
+            col(Sale.total_cents),
+            col(Sale.link_how),
+            col(Identifier.member),
+        )
         .join(Identifier, col(Identifier.token) == col(Sale.link_token))
         .where(
             col(Identifier.generation) > since,
@@ -54,7 +68,12 @@ def project_members(connection: Connection) -> int:
     )
     sales = late.all()
     for start in range(0, len(sales), ROWS_A_CHUNK):
-        _relink(connection, sales[start : start + ROWS_A_CHUNK])
+        chunk = sales[start : start + ROWS_A_CHUNK]
+        _relink(connection, chunk)
+        sale_days.note_linked(connection, [row for row in chunk if row.person is None])
+        touched.update(row.member for row in chunk)
+        touched.update(row.person for row in chunk if row.person is not None)
+    mark(connection, touched)
     upsert(connection, Cursor, [{"name": MEMBERS, "position": upto}], update=("position",))
     return changed + len(sales)
 

@@ -8,6 +8,8 @@ from sqlmodel import col
 
 from sync_server.bulk import insert_missing, insert_rows
 from sync_server.database import upsert
+from sync_server.journeys import sale_days
+from sync_server.journeys.marks import mark
 from sync_server.projection import (
     LINE_COLUMNS,
     TENDER_COLUMNS,
@@ -70,7 +72,8 @@ def known(connection: Connection, events: Sequence[Logged]) -> Known:
 
 
 def write(connection: Connection, rows: Projected) -> None:
-    """Writes what the events made."""
+    """Writes what the events made, adds them to their days, and marks whose touchpoints changed."""
+    sale_days.note(connection, rows)
     insert_rows(connection, SaleTable, SaleRow._fields, rows.sales)
     insert_rows(connection, SaleLine, LINE_COLUMNS, rows.lines)
     insert_rows(connection, Tender, TENDER_COLUMNS, rows.tenders)
@@ -83,7 +86,10 @@ def write(connection: Connection, rows: Projected) -> None:
     upsert(connection, Voucher, list(rows.vouchers.values()), update=changeable)
     _write_voucher_touchpoints(connection, [rows.vouchers[key] for key in rows.outcomes])
     redeemed = {(row["issuer"], row["serial"]) for row in rows.redemptions}
-    _tell_causes(connection, redeemed | rows.vouchers.keys())
+    touched = {row.person for row in rows.touchpoints}
+    touched.update(rows.vouchers[key]["person"] for key in rows.outcomes)
+    touched |= _tell_causes(connection, redeemed | rows.vouchers.keys())
+    mark(connection, {person for person in touched if person is not None})
 
 
 def add_persons(connection: Connection, members: Iterable[int]) -> None:
@@ -138,11 +144,14 @@ def _write_voucher_touchpoints(connection: Connection, vouchers: list[Row]) -> N
     insert_rows(connection, Touchpoint, TouchpointRow._fields, issued)
 
 
-def _tell_causes(connection: Connection, vouchers: set[VoucherKey]) -> None:
+def _tell_causes(connection: Connection, vouchers: set[VoucherKey]) -> set[int | None]:
     """Says of each redemption of `vouchers` which purchase led to it, where that is known.
+
+    Returns the persons of those redemptions.
 
     Either side may come first: the tills of the two sales sync when they can.
     """
+    persons: set[int | None] = set()
     for chunk in _chunks(sorted(vouchers)):
         found = connection.execute(
             select(
@@ -153,6 +162,7 @@ def _tell_causes(connection: Connection, vouchers: set[VoucherKey]) -> None:
                 col(Voucher.issuer),
                 col(Voucher.epoch),
                 col(Voucher.seq),
+                col(Redemption.person),
             )
             .join_from(
                 Redemption,
@@ -163,9 +173,10 @@ def _tell_causes(connection: Connection, vouchers: set[VoucherKey]) -> None:
                 ),
             )
             .where(tuple_(col(Redemption.issuer), col(Redemption.serial)).in_(chunk))
-        )
+        ).all()
+        persons.update(row.person for row in found)
         causes = [
-            {"b_id": redemption_touchpoint_id(*row[:4]), "b_cause": receipt_code(*row[4:])}
+            {"b_id": redemption_touchpoint_id(*row[:4]), "b_cause": receipt_code(*row[4:7])}
             for row in found
         ]
         if causes:
@@ -175,6 +186,7 @@ def _tell_causes(connection: Connection, vouchers: set[VoucherKey]) -> None:
                 .values(cause=bindparam("b_cause")),
                 causes,
             )
+    return persons
 
 
 def _chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:

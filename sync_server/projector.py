@@ -18,6 +18,7 @@ from sync_server.errors import RowRefused
 from sync_server.feed.spent import note_spent
 from sync_server.follower import Did, Follower
 from sync_server.ingest.decoding import UNDECODABLE, Undecodable, understand
+from sync_server.journeys import marks, sale_days
 from sync_server.members_projection import project_members
 from sync_server.office import Office
 from sync_server.overload import Overload
@@ -30,6 +31,7 @@ from sync_server.tables import (
     Quarantine,
     Redemption,
     Sale,
+    SaleDay,
     SaleLine,
     Table,
     Tender,
@@ -53,6 +55,7 @@ PROJECTION: tuple[type[Table], ...] = (
     Tender,
     SaleLine,
     Sale,
+    SaleDay,
 )
 
 log = structlog.get_logger("projector")
@@ -98,6 +101,7 @@ def start_over(office: Office) -> None:
         for table in (*PROJECTION, Cursor):
             connection.execute(delete(table))
         connection.execute(delete(Quarantine).where(col(Quarantine.stage) == "project"))
+        marks.mark_everybody(connection)
 
 
 def project_step(office: Office) -> int | None:
@@ -108,6 +112,7 @@ def project_step(office: Office) -> int | None:
     with office.database.write() as connection:
         if not try_lock(connection, Lock.PROJECTOR):
             return None
+        sale_days.require(connection)
         members = project_members(connection)
     upto = _horizon(office)
     try:

@@ -8,6 +8,7 @@ from sqlmodel import col
 
 from sync_server.database import upsert
 from sync_server.errors import RegistryError
+from sync_server.journeys import sale_days
 from sync_server.tables import TEXT_CHARS_MAX, Store
 
 
@@ -38,6 +39,11 @@ def add_store(
             f"{time_zone!r} is no time zone.",
             "Take a name of the IANA database, such as Europe/Amsterdam or UTC.",
         ) from error
+    known = connection.execute(
+        select(col(Store.time_zone)).where(col(Store.store_id) == store_id)
+    ).scalar_one_or_none()
+    if known not in (None, time_zone):
+        sale_days.forget(connection)
     row = {"store_id": store_id, "name": name, "time_zone": time_zone, "created_at_ms": now_ms}
     upsert(connection, Store, [row], update=("name", "time_zone"))
 

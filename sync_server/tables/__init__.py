@@ -11,6 +11,7 @@ A *person* is whom touchpoints belong to: a member's number (0 to 2**32 - 2). Nu
 are left for anonymous threads.
 """
 
+from sync_server.tables.history import ChangeCount, PersonChange
 from sync_server.tables.log import (
     Alarm,
     Dropped,
@@ -23,6 +24,7 @@ from sync_server.tables.projection import (
     Person,
     Redemption,
     Sale,
+    SaleDay,
     SaleLine,
     Tender,
     Touchpoint,
@@ -61,6 +63,7 @@ __all__ = [
     "TEXT_CHARS_MAX",
     "Alarm",
     "ApiUser",
+    "ChangeCount",
     "ChannelMetric",
     "Cursor",
     "Dropped",
@@ -73,11 +76,13 @@ __all__ = [
     "Offer",
     "Office",
     "Person",
+    "PersonChange",
     "Product",
     "Quarantine",
     "Redemption",
     "RemovedIdentifier",
     "Sale",
+    "SaleDay",
     "SaleLine",
     "SentIdentifier",
     "SentName",

@@ -7,7 +7,7 @@ from sync_server.tables.table import GIVEN, TEXT_CHARS_MAX, TILL_ID_CHARS_MAX, T
 
 
 class Cursor(Table, table=True):
-    """How far the projector is: `name` "log" (a position) or "members" (a generation)."""
+    """How far the projector is: `name` "log" (a position), "members" (a generation) …"""
 
     name: str = Field(primary_key=True, max_length=16)
     position: int = Field(sa_type=BigInteger)
@@ -161,3 +161,28 @@ class Touchpoint(Table, table=True):
     campaign: str | None = Field(default=None, max_length=TEXT_CHARS_MAX)
     value: int | None = Field(default=None, sa_type=BigInteger)
     """A number that the kind gives a meaning: a rating, an NPS answer."""
+
+
+class SaleDay(Table, table=True):
+    """What the sales and vouchers of a store's day add up to; `store_id` "" is all stores.
+
+    Part of the projection, kept by `sync_server.journeys.sale_days`.
+    """
+
+    store_id: str = Field(primary_key=True, max_length=TEXT_CHARS_MAX)
+    day: int = Field(primary_key=True, sa_column_kwargs=GIVEN)
+    """The store's day: days since 1970-01-01."""
+    sales: int = Field(sa_type=BigInteger)
+    lines: int = Field(sa_type=BigInteger)
+    turnover_cents: int = Field(sa_type=BigInteger)
+    linked_sales: int = Field(sa_type=BigInteger)
+    linked_turnover_cents: int = Field(sa_type=BigInteger)
+    unknown_identifiers: int = Field(sa_type=BigInteger)
+    failed_scans: int = Field(sa_type=BigInteger)
+    voided_lines: int = Field(sa_type=BigInteger)
+    redeemed: int = Field(sa_type=BigInteger)
+    redeemed_cents: int = Field(sa_type=BigInteger)
+    named: str
+    """JSON: {"linked_how", "states", "refused"} of name → count, sorted."""
+    duration_tenths: bytes = Field(sa_type=LargeBinary)
+    """Pairs of unsigned 32-bit numbers, little-endian, ascending: tenths of a second, sales."""

@@ -13,6 +13,7 @@ from sqlmodel import col
 
 from sync_server.database import upsert
 from sync_server.follower import Did, Follower
+from sync_server.journeys.marks import mark
 from sync_server.office import Office
 from sync_server.projection import touchpoint
 from sync_server.projection_rows import cursor
@@ -32,14 +33,7 @@ FIRST_THREAD = 2**32
 MarkDirty = Callable[[Connection, Collection[int]], None]
 
 
-def mark_nobody(connection: Connection, persons: Collection[int]) -> None:
-    """The seam for live state: `persons` are those whose touchpoints a step changed.
-
-    Called in the step's own transaction. Journeys are folded when asked for, so nothing is to do.
-    """
-
-
-def follower(office: Office, mark_dirty: MarkDirty = mark_nobody) -> Follower:
+def follower(office: Office, mark_dirty: MarkDirty = mark) -> Follower:
     """The thread that follows what was sent, the log and the registry of `office`."""
 
     def step() -> Did:
@@ -48,7 +42,7 @@ def follower(office: Office, mark_dirty: MarkDirty = mark_nobody) -> Follower:
     return Follower("touchpoints", step)
 
 
-def project_all(office: Office, mark_dirty: MarkDirty = mark_nobody) -> int:
+def project_all(office: Office, mark_dirty: MarkDirty = mark) -> int:
     """Projects until there is nothing more to do; returns how many changes it took up."""
     total = 0
     while done := project_step(office, mark_dirty):
@@ -56,7 +50,7 @@ def project_all(office: Office, mark_dirty: MarkDirty = mark_nobody) -> int:
     return total
 
 
-def project_step(office: Office, mark_dirty: MarkDirty = mark_nobody) -> int:
+def project_step(office: Office, mark_dirty: MarkDirty = mark) -> int:
     """Projects one bounded lot; returns how many changes it took up, 0 when there is no more."""
     with office.database.read() as connection:
         if not _is_behind(connection):
@@ -79,7 +73,7 @@ def project_step(office: Office, mark_dirty: MarkDirty = mark_nobody) -> int:
 
 
 def project_again(
-    connection: Connection, tokens: Collection[bytes], mark_dirty: MarkDirty = mark_nobody
+    connection: Connection, tokens: Collection[bytes], mark_dirty: MarkDirty = mark
 ) -> int:
     """Projects again what hangs on `tokens`; returns how many touchpoints that were."""
     _hold(connection)

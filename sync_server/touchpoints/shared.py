@@ -5,11 +5,12 @@ from sqlmodel import col
 
 from sync_server.database import upsert
 from sync_server.errors import RegistryError
+from sync_server.journeys.marks import mark
 from sync_server.office import Office
 from sync_server.tables import SharedIdentifier
 from sync_server.touchpoints import identifiers
 from sync_server.touchpoints.incoming import Rules, opaque
-from sync_server.touchpoints.projection import MarkDirty, mark_nobody, project_again
+from sync_server.touchpoints.projection import MarkDirty, project_again
 from sync_server.touchpoints.rules import load_rules
 
 
@@ -19,7 +20,7 @@ def set_shared(
     given: str,
     *,
     undo: bool = False,
-    mark_dirty: MarkDirty = mark_nobody,
+    mark_dirty: MarkDirty = mark,
 ) -> int:
     """Splits what `given` tied together, or ties it again; returns the touchpoints looked at.
 
