@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from sync_server.journeys.touchpoint import DAY_MS
 
-_SLOT_MS = 15 * 60_000
+SLOT_MS = 15 * 60_000
 """Every offset of the IANA data since 1972 changes on a quarter of an hour of UTC."""
 
 
@@ -16,14 +16,14 @@ def day_counter(zone: ZoneInfo) -> Callable[[int], int]:
     It keeps the offset of each quarter of an hour it has met, which makes a column of instants
     that lie close together cheap.
     """
-    offset_ms_of_slot: dict[int, int] = {}
+    offset_of_slot: dict[int, int] = {}
 
     def day(at_ms: int) -> int:
-        slot = at_ms // _SLOT_MS
-        offset_ms = offset_ms_of_slot.get(slot)
-        if offset_ms is None:
-            offset_ms = offset_ms_of_slot[slot] = _offset_ms(at_ms, zone)
-        return (at_ms + offset_ms) // DAY_MS
+        slot = at_ms // SLOT_MS
+        ahead_ms = offset_of_slot.get(slot)
+        if ahead_ms is None:
+            ahead_ms = offset_of_slot[slot] = offset_ms(at_ms, zone)
+        return (at_ms + ahead_ms) // DAY_MS
 
     return day
 
@@ -31,7 +31,7 @@ def day_counter(zone: ZoneInfo) -> Callable[[int], int]:
 def day_begins_ms(day: int, zone: ZoneInfo) -> int:
     """The first instant of a day in `zone`, in milliseconds since 1970-01-01T00:00:00Z."""
     midnight_ms = day * DAY_MS
-    return midnight_ms - _offset_ms(midnight_ms, zone, is_local=True)
+    return midnight_ms - offset_ms(midnight_ms, zone, is_local=True)
 
 
 def local_time(at_ms: int, zone: ZoneInfo) -> datetime:
@@ -43,7 +43,7 @@ def local_time(at_ms: int, zone: ZoneInfo) -> datetime:
         return there
 
 
-def _offset_ms(at_ms: int, zone: ZoneInfo, *, is_local: bool = False) -> int:
+def offset_ms(at_ms: int, zone: ZoneInfo, *, is_local: bool = False) -> int:
     """The zone's offset from UTC at an instant, or at a local time given as if it were UTC."""
     try:
         at = datetime.fromtimestamp(at_ms / 1000, UTC)
