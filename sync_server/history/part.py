@@ -1,7 +1,7 @@
 """Whole persons' touchpoints as columns: sorted, taken apart, put together. Pure.
 
-The columns are those of `sync_server.journeys.rows.COLUMNS` as NumPy arrays, and `enrolled`: the day
-the row's person became a member, `NO_DAY` when that is not known.
+The columns are those of `sync_server.journeys.rows.COLUMNS` as NumPy arrays, and `enrolled`: the
+day the row's person became a member, `NO_DAY` when that is not known.
 """
 
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ SELECT person, occurred_at_ms AS at_ms, till_id AS till, epoch, seq, id, kind, c
   COALESCE(store_id, '') AS store, COALESCE(amount_cents, 0) AS amount_cents,
   COALESCE(reference, '') AS reference, COALESCE(cause, '') AS cause,
   COALESCE(value, {MISSING}) AS value
-FROM touchpoint WHERE """
+FROM touchpoint WHERE """  # noqa: S608 - our own number
 _ENROLLED = "SELECT person, enrolled_at_ms FROM person WHERE enrolled_at_ms IS NOT NULL AND "
 
 

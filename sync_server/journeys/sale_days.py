@@ -250,9 +250,9 @@ def read_days(connection: Connection, window: Window) -> tuple[SalesTally, Vouch
 
 
 def _read_window(connection: Connection, window: Window) -> Iterable[DayTally]:
-    store = ALL_STORES if window.store is None else window.store
+    here = [ALL_STORES] if window.stores is None else sorted(set(window.stores) - {ALL_STORES})
     day = col(SaleDay.day)
-    where = and_(col(SaleDay.store_id) == store, day >= window.first_day, day < window.end_day)
+    where = and_(col(SaleDay.store_id).in_(here), day >= window.first_day, day < window.end_day)
     sums = [func.coalesce(func.sum(col(getattr(SaleDay, name))), 0) for name in NUMBERS]
     numbers = connection.execute(select(*sums).where(where)).one()
     yield DayTally(numbers={name: int(n) for name, n in zip(NUMBERS, numbers, strict=True)})

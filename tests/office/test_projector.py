@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from sqlalchemy import delete, insert, update
 from sqlmodel import col
 
 from sync_server.database import Lock, lock_exclusive
+from sync_server.journeys import columns, sale_days
+from sync_server.journeys.tally import Window
 from sync_server.projector import follower, project_step, start_over
 from sync_server.registry.members import MemberRow, store_members
 from sync_server.tables import (
@@ -356,12 +359,25 @@ def journalled(desk: "Desk", sale: "MakeSale", till: "SimTill", what: str, numbe
 
 
 def wiped(desk: "Desk") -> dict[str, "SimTill"]:
-    """An office with nothing in it but two tills."""
+    """An office with nothing in it but two tills, of two stores."""
     with desk.office.database.write() as connection:
         for table in reversed(Table.metadata.sorted_tables):
             if table.name != "office":
                 connection.execute(table.delete())
-    return {name: desk.till(f"till-{name}") for name in ("a", "b")}
+    return {name: desk.till(f"till-{name}", store) for name, store in (("a", "1"), ("b", "2"))}
+
+
+def require_days_to_be_those_of_the_rows(desk: "Desk") -> None:
+    with desk.office.database.read() as connection:
+        stores = columns.read_stores(connection)
+        for here in (None, frozenset(["1"]), frozenset(["2"])):
+            window = Window(0, 30_000, 30_000, here)
+            sales = columns.read_sales(connection, stores, window)
+            expected = (
+                structs.replace(sales, persons=0),
+                columns.read_vouchers(connection, stores, window),
+            )
+            assert sale_days.read_days(connection, window) == expected
 
 
 @few
@@ -386,6 +402,7 @@ def test_from_zero_gives_the_same_as_bit_by_bit(
     desk.project()
     assert desk.projection() == before
     assert desk.rows(Quarantine) == aside
+    require_days_to_be_those_of_the_rows(desk)
 
 
 @few
