@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from wire.events import (
+    DeviceFault,
     Event,
     IssuedVoucher,
     Link,
@@ -26,6 +27,7 @@ VoucherKey = tuple[str, str]
 CHANNEL_STORE = "store"
 RESERVED = "reserved"
 VOUCHER_REDEEMED = "voucher_redeemed"
+NUL = "a text holds the character U+0000"
 
 
 class Logged(NamedTuple):
@@ -116,6 +118,8 @@ class Projected:
     tenders: list[TenderRow] = field(default_factory=list[TenderRow])
     redemptions: list[Row] = field(default_factory=list[Row])
     refusals: list[Row] = field(default_factory=list[Row])
+    holdouts: list[Row] = field(default_factory=list[Row])
+    device_faults: list[Row] = field(default_factory=list[Row])
     touchpoints: list[TouchpointRow] = field(default_factory=list[TouchpointRow])
     vouchers: dict[VoucherKey, Row] = field(default_factory=dict[VoucherKey, Row])
     outcomes: set[VoucherKey] = field(default_factory=set[VoucherKey])
@@ -131,11 +135,13 @@ def project(events: Iterable[Logged], known: Known) -> Projected:
         body = logged.event.body
         if isinstance(body, Sale):
             if _has_nul(body):
-                rows.faults.append(Fault(logged.position, "a text holds the character U+0000"))
+                rows.faults.append(Fault(logged.position, NUL))
             else:
                 _project_sale(logged, body, known, rows)
         elif isinstance(body, VoucherOutcome):
             _project_outcome(logged, body, known, rows)
+        elif isinstance(body, DeviceFault):
+            _project_device_fault(logged, body, known, rows)
     return rows
 
 
@@ -266,6 +272,17 @@ def _project_sale(logged: Logged, sale: Sale, known: Known, rows: Projected) -> 
         _project_refusal(at, number, refused, rows)
     for issued in sale.issued:
         _project_reservation(logged.position, at, issued, known, rows)
+    # A sale names a campaign once; what comes twice is one decision.
+    rows.holdouts += [
+        {
+            **at.key,
+            "campaign": campaign,
+            "occurred_at_ms": at.occurred_at_ms,
+            "store_id": at.store_id,
+            "person": at.person,
+        }
+        for campaign in dict.fromkeys(held.campaign for held in sale.held_out)
+    ]
 
 
 def _person(link: Link | None, known: Known) -> int | None:
@@ -390,6 +407,25 @@ def _project_outcome(
     rows.outcomes.add(key)
 
 
+def _project_device_fault(
+    logged: Logged, fault: DeviceFault, known: Known, rows: Projected
+) -> None:
+    if "\0" in fault.device + fault.code:
+        rows.faults.append(Fault(logged.position, NUL))
+        return
+    rows.device_faults.append(
+        {
+            "till_id": logged.till_id,
+            "epoch": logged.epoch,
+            "seq": logged.event.seq,
+            "device": fault.device,
+            "code": fault.code,
+            "occurred_at_ms": logged.event.at_ms,
+            "store_id": known.stores[logged.till_id, logged.epoch],
+        }
+    )
+
+
 def _has_nul(sale: Sale) -> bool:
     # PostgreSQL's text cannot hold it; on SQLite the same is done, so both tell the same.
     texts = [line.code for line in sale.lines]
@@ -401,4 +437,5 @@ def _has_nul(sale: Sale) -> bool:
         texts += (refused.issuer, refused.serial, refused.reason)
     for issued in sale.issued:
         texts += (issued.serial, issued.campaign)
+    texts += (held.campaign for held in sale.held_out)
     return "\0" in "".join(texts)

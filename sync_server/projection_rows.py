@@ -26,6 +26,8 @@ from sync_server.projection import (
 )
 from sync_server.tables import (
     Cursor,
+    DeviceFault,
+    Holdout,
     Identifier,
     Person,
     Redemption,
@@ -78,7 +80,12 @@ def write(connection: Connection, rows: Projected) -> None:
     insert_rows(connection, SaleLine, LINE_COLUMNS, rows.lines)
     insert_rows(connection, Tender, TENDER_COLUMNS, rows.tenders)
     insert_rows(connection, Touchpoint, TouchpointRow._fields, rows.touchpoints)
-    for table, new in ((Redemption, rows.redemptions), (VoucherRefusal, rows.refusals)):
+    for table, new in (
+        (Redemption, rows.redemptions),
+        (VoucherRefusal, rows.refusals),
+        (Holdout, rows.holdouts),
+        (DeviceFault, rows.device_faults),
+    ):
         if new:
             connection.execute(insert(table), new)
     add_persons(connection, rows.persons)

@@ -25,8 +25,10 @@ from sync_server.overload import Overload
 from sync_server.projection import Fault, Logged, project
 from sync_server.tables import (
     Cursor,
+    DeviceFault,
     Dropped,
     EventLog,
+    Holdout,
     Person,
     Quarantine,
     Redemption,
@@ -49,6 +51,8 @@ REASON_CHARS_MAX = 500
 PROJECTION: tuple[type[Table], ...] = (
     Touchpoint,
     Person,
+    DeviceFault,
+    Holdout,
     VoucherRefusal,
     Redemption,
     Voucher,

@@ -42,10 +42,9 @@ def compose(
     won = offers.decide(on_offer, draft.link, draft.total_cents, now_ms, serial)
     issued: tuple[IssuedVoucher, ...] = ()
     printed: tuple[ReceiptVoucher, ...] = ()
-    if won is not None:
-        offer, voucher = won
-        issued = (voucher,)
-        printed = (_on_paper(offer, voucher, draft, identity, config),)
+    if won is not None and won.voucher is not None:
+        issued = (won.voucher,)
+        printed = (_on_paper(won.offer, won.voucher, draft, identity, config),)
     sale = Sale(
         opened_at_ms=draft.opened_at_ms,
         total_cents=draft.total_cents,
@@ -57,6 +56,7 @@ def compose(
         refused=draft.refused,
         issued=issued,
         checkout=draft.checkout,
+        held_out=() if won is None else won.held_out,
     )
     content = ReceiptContent(
         header=config.receipt_header,

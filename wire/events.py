@@ -109,6 +109,12 @@ class IssuedVoucher(Struct, array_like=True, frozen=True):
     expires_at_ms: Ms
 
 
+class HeldOut(Struct, array_like=True, frozen=True):
+    """The voucher this sale would have got, had its customer not been held out by chance."""
+
+    campaign: Text
+
+
 class Checkout(Struct, array_like=True, frozen=True):
     """How the checkout went, for the quality figures."""
 
@@ -133,6 +139,7 @@ class Sale(Struct, array_like=True, frozen=True, tag="sale"):
     refused: Annotated[tuple[RefusedVoucher, ...], Meta(max_length=VOUCHERS_MAX)] = ()
     issued: Annotated[tuple[IssuedVoucher, ...], Meta(max_length=8)] = ()
     checkout: Checkout = Checkout()
+    held_out: Annotated[tuple[HeldOut, ...], Meta(max_length=8)] = ()
 
 
 class VoucherState(StrEnum):

@@ -21,6 +21,7 @@ from msgspec import Meta, Struct
 
 from wire.batches import TillId
 from wire.events import Cents, Text
+from wire.holdout import KEY_BYTES_MAX
 
 FEED_CONTENT_TYPE = "application/vnd.klantreis.feed"
 FEED_BYTES_MAX = 512 * 1024 * 1024
@@ -80,6 +81,9 @@ class Offer(Struct, array_like=True, frozen=True):
     value_cents: Annotated[int, Meta(ge=0)]
     valid_days: Annotated[int, Meta(ge=1, le=3650)]
     minimum_cents: int = 0
+    holdout_share: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """The share of members, by chance, that gets nothing (`wire.holdout`)."""
+    holdout_key: Annotated[bytes, Meta(max_length=KEY_BYTES_MAX)] = b""
 
 
 class VoucherKey(Struct, array_like=True, frozen=True):

@@ -202,6 +202,7 @@ def _report(
         f"  turnover         {figures.turnover_cents / 100:>10,.2f}",
         f"  linked           {figures.linked_sales:>10,}   to {figures.persons:,} persons by card",
         f"  vouchers printed {result.vouchers_printed:>10,}   confirmed by the printers",
+        f"  held out         {result.vouchers_held_out:>10,}   sales of members who get no voucher",
         f"  coupons redeemed {result.vouchers_redeemed:>10,}   {redeemed}",
         f"  events synced    {result.events_synced:>10,}",
         f"  trips            {result.trips:>10,}",
@@ -235,6 +236,7 @@ def _leave(demo: Demo, shop: Shop, result: Result, should: Figures, elapsed_s: f
     figures = {
         **result.figures._asdict(),
         "vouchers_printed": result.vouchers_printed,
+        "vouchers_held_out": result.vouchers_held_out,
         "vouchers_redeemed": result.vouchers_redeemed,
         "events_synced": result.events_synced,
         "trips": result.trips,

@@ -25,8 +25,10 @@ OFFER = {
     "value-cents": "100",
     "valid-days": "28",
     "minimum-cents": "1000",
+    "holdout-share": "0.1",
 }
-"""The follow-up voucher of the demo: on the receipt of every linked sale of 10.00 or more."""
+"""The follow-up voucher of the demo: on the receipt of every linked sale of 10.00 or more, but for
+one member in ten, by chance."""
 
 Tell = Callable[[str], None]
 
@@ -167,6 +169,7 @@ class Result(NamedTuple):
     figures: Figures
     trips: int
     vouchers_printed: int
+    vouchers_held_out: int
     vouchers_redeemed: int
     events_synced: int
     summary: dict[str, Any]
@@ -195,6 +198,7 @@ def _result(summary: dict[str, Any]) -> Result:
         figures=Figures(**{name: totals[name] for name in Figures._fields}),
         trips=totals["trips"],
         vouchers_printed=totals["vouchers_printed"],
+        vouchers_held_out=summary["current"]["vouchers"]["held_out"],
         vouchers_redeemed=summary["current"]["vouchers"]["redeemed"],
         events_synced=summary["events_synced"],
         summary=summary,

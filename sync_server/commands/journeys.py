@@ -19,7 +19,9 @@ from sync_server.journeys.person import PersonJourney
 from sync_server.journeys.service import DEFAULT_MODEL, choose_model
 from sync_server.journeys.service import journey as journey_of
 from sync_server.journeys.service import summary as summary_of
-from sync_server.journeys.summary import Figures, PhaseFigures, Spread, Summary
+from sync_server.journeys.spread import Spread
+from sync_server.journeys.summary import Figures, Summary
+from sync_server.journeys.ways import PhaseFigures
 from sync_server.office import Office
 
 ModelId = Annotated[str, typer.Option("--model", help="The journey model's id.")]

@@ -107,10 +107,13 @@ def add_offer(
     value_cents: Annotated[int, typer.Option(help="What it is worth.")],
     valid_days: Annotated[int, typer.Option(help="How long it is good.")] = 30,
     minimum_cents: Annotated[int, typer.Option(help="Least total of a sale that gets it.")] = 0,
+    holdout_share: Annotated[
+        float, typer.Option(help="Share of members, by chance, who get none: 0.1 is one in ten.")
+    ] = 0.0,
     data: DataDir = None,
 ) -> None:
     """Adds an offer, or changes it: linked sales of at least the minimum get the voucher."""
-    offer = Offer(campaign, text, value_cents, valid_days, minimum_cents)
+    offer = Offer(campaign, text, value_cents, valid_days, minimum_cents, holdout_share)
     with opened(data) as office, office.database.write() as connection:
         offers_registry.add_offer(connection, offer, office.now_ms())
     typer.echo(f"Offer {campaign} is out.")
@@ -121,7 +124,7 @@ def list_offers(data: DataDir = None, as_json: AsJson = False) -> None:
     """Lists the offers that are out."""
     with opened(data) as office, office.database.read() as connection:
         offers = offers_registry.current_offers(connection)
-    fields = ("campaign", "text", "value_cents", "valid_days", "minimum_cents")
+    fields = ("campaign", "text", "value_cents", "valid_days", "minimum_cents", "holdout_share")
     rows = [tuple(getattr(offer, name) for name in fields) for offer in offers]
     if as_json:
         print_json([dict(zip(fields, row, strict=True)) for row in rows])

@@ -11,9 +11,10 @@ from sync_server.dashboard.paint import (
 )
 from sync_server.dashboard.wording import Wording
 from sync_server.journeys.model import Model
-from sync_server.journeys.summary import Figures, PhaseFigures
+from sync_server.journeys.summary import Figures
 from sync_server.journeys.tally import FIRST_SEEN
 from sync_server.journeys.trips import Outcome
+from sync_server.journeys.ways import PhaseFigures
 
 LABELLED_SHARE_MIN = 0.01
 """Places that fewer of the trips go through have their name only on pointing at them."""

@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from sync_server.dashboard.kpi_rows import KpiRow, kpi_rows
 from sync_server.dashboard.paint import place_name
 from sync_server.dashboard.wording import Wording
-from sync_server.journeys.model import Kpi, Model, Phase, Role
-from sync_server.journeys.summary import Figures, Spread, Summary
+from sync_server.journeys.model import Model, Role
+from sync_server.journeys.spread import Spread
+from sync_server.journeys.summary import Figures, Summary
 from sync_server.journeys.tally import FIRST_SEEN, UNMAPPED
 from sync_server.journeys.trips import Outcome
 
@@ -36,7 +38,7 @@ class PhaseCard(Struct, frozen=True):
     question: str
     goal: str
     channels: tuple[str, ...]
-    kpis: tuple[Row, ...]
+    kpis: tuple[KpiRow, ...]
     is_recorded: bool
 
 
@@ -137,14 +139,7 @@ def flow_rows(model: Model, summary: Summary, words: Wording) -> list[Row]:
 
 def phase_cards(model: Model, summary: Summary, words: Wording) -> list[PhaseCard]:
     """Each phase with its goal, question, channels and KPIs."""
-    known = kpi_values(model, summary.current, words)
     by_id = {phase.phase: phase for phase in summary.current.phases}
-
-    def kpi_row(phase: Phase, kpi: Kpi) -> Row:
-        has_any = by_id[phase.id].reached > 0
-        is_known = has_any or kpi.id in _FROM_SALES
-        return Row(words.label(kpi.label), (known.get(kpi.id, "–") if is_known else "–",))
-
     return [
         PhaseCard(
             label=words.label(phase.label),
@@ -152,52 +147,11 @@ def phase_cards(model: Model, summary: Summary, words: Wording) -> list[PhaseCar
             question=words.label(phase.question),
             goal=words.label(phase.goal),
             channels=tuple(words.label(channel) for channel in phase.channels),
-            kpis=tuple(kpi_row(phase, kpi) for kpi in phase.kpis),
+            kpis=kpi_rows(summary, phase.id, words),
             is_recorded=by_id[phase.id].reached > 0,
         )
         for phase in model.phases
     ]
-
-
-_FROM_SALES = {
-    "checkout_seconds",
-    "failed_scans",
-    "voided_lines",
-    "vouchers_refused",
-    "vouchers_redeemed",
-    "repeat_customers",
-}
-"""KPIs that are known from the sales themselves, whether or not a trip reached the phase."""
-
-
-def kpi_values(model: Model, now: Figures, words: Wording) -> dict[str, str]:
-    """The KPIs that can be computed, by id; a model may name others, which are not yet."""
-    kinds: dict[str, int] = {}
-    for use in now.touchpoints:
-        kinds[use.kind] = kinds.get(use.kind, 0) + use.touchpoints
-    looking = {phase.id for phase in model.phases if phase.role is Role.LOOKING}
-    choosing = {phase.id for phase in model.phases if phase.role is Role.CHOOSING}
-    seconds = now.checkout.seconds
-    values = {
-        "orientation_trips": sum(
-            way.trips for way in now.transitions if way.step == 0 and way.target in looking
-        ),
-        "consideration_drop_off": sum(
-            phase.dropped_off for phase in now.phases if phase.phase in choosing
-        ),
-        "failed_scans": now.checkout.failed_scans,
-        "voided_lines": now.checkout.voided_lines,
-        "vouchers_refused": sum(now.vouchers.refused.values()),
-        "returns": kinds.get("return", 0),
-        "complaints": kinds.get("complaint", 0),
-        "repeat_customers": now.customers.repeat + now.customers.returned,
-        "vouchers_redeemed": now.vouchers.redeemed,
-        "referrals_used": kinds.get("referral_used", 0),
-    }
-    told = {kpi: words.number(value) for kpi, value in values.items()}
-    if seconds is not None:
-        told["checkout_seconds"] = words.number(seconds.median, 1)
-    return told
 
 
 def customer_rows(summary: Summary, words: Wording) -> list[Row]:
@@ -205,30 +159,9 @@ def customer_rows(summary: Summary, words: Wording) -> list[Row]:
     now, before = summary.current.customers, summary.previous and summary.previous.customers
     names = ("new", "unknown", "repeat", "returned", "lapsed", "known", "lapsed_ever")
     return [
-        _beside(words(name), getattr(now, name), before and getattr(before, name), words)
+        beside(words(name), getattr(now, name), before and getattr(before, name), words)
         for name in names
     ]
-
-
-def voucher_rows(summary: Summary, words: Wording) -> list[Row]:
-    """Vouchers by the state of their paper, redeemed, and refused by reason."""
-    now, before = summary.current.vouchers, summary.previous and summary.previous.vouchers
-    rows = [
-        _beside(words(name), getattr(now, name), before and getattr(before, name), words)
-        for name in ("printed", "maybe_printed", "void", "reserved", "redeemed")
-    ]
-    value = words.money(now.redeemed_cents)
-    rows.append(
-        Row(
-            words("redeemed_value"),
-            (value, words.money(before.redeemed_cents) if before else "–"),
-        )
-    )
-    for reason in sorted({*now.refused, *(before.refused if before else ())}):
-        label = words("refused", reason=words.kind(reason))
-        earlier = before.refused.get(reason, 0) if before else None
-        rows.append(_beside(label, now.refused.get(reason, 0), earlier, words))
-    return rows
 
 
 def recognised_rows(summary: Summary, words: Wording) -> list[Row]:
@@ -290,7 +223,8 @@ def touchpoint_rows(model: Model, summary: Summary, words: Wording) -> list[Row]
     ]
 
 
-def _beside(label: str, now: int, before: int | None, words: Wording) -> Row:
+def beside(label: str, now: int, before: int | None, words: Wording) -> Row:
+    """A count with that of the period before."""
     return Row(label, (words.number(now), "–" if before is None else words.number(before)))
 
 

@@ -16,6 +16,7 @@ from sync_server.dashboard.api import PERSON_MAX, PersonNumber, models_of
 from sync_server.dashboard.assets import asset_url, style_hashes
 from sync_server.dashboard.choice import Chosen, chosen_by_default, presets
 from sync_server.dashboard.timeline import timeline
+from sync_server.dashboard.voucher_rows import campaign_rows, uplift_rows, voucher_rows
 from sync_server.dashboard.wording import LANGUAGES, Wording, choose_language, wording
 from sync_server.errors import DatabaseError, OfficeError, Refused
 from sync_server.journeys import service
@@ -208,7 +209,9 @@ def _shown(
         "flow_rows": page.flow_rows(model, summary, words),
         "cards": page.phase_cards(model, summary, words),
         "customer_rows": page.customer_rows(summary, words),
-        "voucher_rows": page.voucher_rows(summary, words),
+        "voucher_rows": voucher_rows(summary, words),
+        "campaign_rows": campaign_rows(summary, words),
+        "uplift_rows": uplift_rows(summary, words),
         "recognised_rows": page.recognised_rows(summary, words),
         "checkout_rows": page.checkout_rows(summary, words),
         "touchpoint_rows": page.touchpoint_rows(model, summary, words),

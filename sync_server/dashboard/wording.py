@@ -58,6 +58,12 @@ class Wording:
         """A part of a whole as a percentage; a dash when the whole is nothing."""
         return f"{self.number(100 * part / whole, 1)}%" if whole else "–"
 
+    def signed(self, number: float, digits: int = 0) -> str:
+        """A number with its sign: "+1.5", "−2.0", "±0.0"."""
+        text = self.number(abs(number), digits)
+        is_nothing = not any(digit in text for digit in "123456789")
+        return f"{'±' if is_nothing else '+' if number > 0 else '−'}{text}"
+
     def change(self, now: float, before: float) -> str | None:
         """The change since the period before, in per cent; None when there was nothing."""
         if not before:

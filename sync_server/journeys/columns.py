@@ -135,7 +135,7 @@ def read_enrolled_days(
 def read_sales(connection: Connection, stores: Stores, window: Window) -> SalesTally:
     """The counts over the sales of a window."""
     s = tables.Sale
-    here = _within(stores, window, col(s.occurred_at_ms), col(s.store_id))
+    here = within(stores, window, col(s.occurred_at_ms), col(s.store_id))
     is_linked = col(s.person).is_not(None)
     unknown = and_(col(s.person).is_(None), col(s.link_how).is_not(None))
     row = connection.execute(
@@ -176,12 +176,12 @@ def read_vouchers(connection: Connection, stores: Stores, window: Window) -> Vou
     """The counts over the vouchers of a window's sales, and over those presented in it."""
     v, r, f = tables.Voucher, tables.Redemption, tables.VoucherRefusal
     states = select(col(v.state), func.count()).group_by(col(v.state))
-    states = states.where(_within(stores, window, col(v.reserved_at_ms), col(v.store_id)))
+    states = states.where(within(stores, window, col(v.reserved_at_ms), col(v.store_id)))
     redeemed = select(func.count(), func.sum(col(r.value_cents))).where(
-        _within(stores, window, col(r.occurred_at_ms), col(r.store_id))
+        within(stores, window, col(r.occurred_at_ms), col(r.store_id))
     )
     refused = select(col(f.reason), func.count()).group_by(col(f.reason))
-    refused = refused.where(_within(stores, window, col(f.occurred_at_ms), col(f.store_id)))
+    refused = refused.where(within(stores, window, col(f.occurred_at_ms), col(f.store_id)))
     count, cents = connection.execute(redeemed).one()
     return VoucherTally(
         states=_counts(connection.execute(states).all()),
@@ -206,10 +206,10 @@ def _counts(rows: Sequence[Any]) -> dict[str, int]:
     return {str(name): int(count) for name, count in rows}
 
 
-def _within(
+def within(
     stores: Stores, window: Window, at_ms: Mapped[int], store_id: Mapped[str]
 ) -> ColumnElement[bool]:
-    """Whether a row is in the window: its day is the day of its own store's time zone."""
+    """Whether a row is in a window: its day is the day of its own store's time zone."""
 
     def days(zone: str) -> ColumnElement[bool]:
         first_ms = stores.begins_ms(zone, window.first_day)

@@ -14,6 +14,7 @@ from sync_server.journeys import columns, days
 from sync_server.journeys.compiled import journey_of, tally_rows
 from sync_server.journeys.model import Model, Placement, Trade
 from sync_server.journeys.person import PersonJourney, person_journey
+from sync_server.journeys.reading import read_sources
 from sync_server.journeys.rows import Vocabulary, add_touchpoints, empty_buffers, rows_of
 from sync_server.journeys.summary import Figures, Summary, figures
 from sync_server.journeys.tally import Window
@@ -178,6 +179,7 @@ def _figures(
         tally_rows(rows, vocabulary, placement, window, recording),
         columns.read_sales(connection, stores, window),
         columns.read_vouchers(connection, stores, window),
+        read_sources(connection, stores, window, vocabulary, placement),
     )
 
 

@@ -1,5 +1,7 @@
 """Offers: the follow-up vouchers tills print. One simple table; campaigns come later."""
 
+from secrets import token_bytes
+
 from sqlalchemy import Connection, select, update
 from sqlmodel import col
 
@@ -12,6 +14,7 @@ from wire.events import CENTS_MAX
 from wire.feed import Offer
 
 VALID_DAYS_MAX = 3650
+HOLDOUT_KEY_BYTES = 16
 
 
 def add_offer(connection: Connection, offer: Offer, now_ms: int) -> None:
@@ -33,15 +36,27 @@ def add_offer(connection: Connection, offer: Offer, now_ms: int) -> None:
             "An offer's value, days or minimum are out of bounds.",
             f"Amounts are 0 to {CENTS_MAX} cents, days 1 to {VALID_DAYS_MAX}.",
         )
+    if not 0 <= offer.holdout_share < 1:
+        raise RegistryError(
+            "offer",
+            f"A share of {offer.holdout_share:g} cannot be held out.",
+            "Give 0 (nobody) or more and less than 1: 0.1 is one in ten.",
+        )
+    key = select(col(OfferTable.holdout_key)).where(col(OfferTable.campaign) == offer.campaign)
+    known = connection.execute(key).scalar_one_or_none()
     row = {
         "campaign": offer.campaign,
         "text": offer.text,
         "value_cents": offer.value_cents,
         "valid_days": offer.valid_days,
         "minimum_cents": offer.minimum_cents,
+        "holdout_share": offer.holdout_share,
+        # Of a campaign that is changed the key stays: who is held out stays so.
+        "holdout_key": known or offer.holdout_key or token_bytes(HOLDOUT_KEY_BYTES),
         "withdrawn_at_ms": None,
     }
-    changed = ("text", "value_cents", "valid_days", "minimum_cents", "withdrawn_at_ms")
+    terms = ("text", "value_cents", "valid_days", "minimum_cents", "holdout_share", "holdout_key")
+    changed = (*terms, "withdrawn_at_ms")
     upsert(connection, OfferTable, [row], update=changed)
     next_generation(connection, Part.OFFERS, now_ms)
 
@@ -71,8 +86,10 @@ def current_offers(connection: Connection) -> tuple[Offer, ...]:
             col(OfferTable.value_cents),
             col(OfferTable.valid_days),
             col(OfferTable.minimum_cents),
+            col(OfferTable.holdout_share),
+            col(OfferTable.holdout_key),
         )
         .where(col(OfferTable.withdrawn_at_ms).is_(None))
         .order_by(col(OfferTable.campaign))
     )
-    return tuple(Offer(*row) for row in found)
+    return tuple(Offer(*row, key or b"") for *row, key in found)

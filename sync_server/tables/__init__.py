@@ -21,6 +21,8 @@ from sync_server.tables.log import (
 )
 from sync_server.tables.projection import (
     Cursor,
+    DeviceFault,
+    Holdout,
     Person,
     Redemption,
     Sale,
@@ -66,10 +68,12 @@ __all__ = [
     "ChangeCount",
     "ChannelMetric",
     "Cursor",
+    "DeviceFault",
     "Dropped",
     "EnrolmentCode",
     "EventLog",
     "FeedPart",
+    "Holdout",
     "Identifier",
     "IdentifierForm",
     "Member",

@@ -121,6 +121,30 @@ class VoucherRefusal(Table, table=True):
     store_id: str = Field(max_length=TEXT_CHARS_MAX)
 
 
+class Holdout(Table, table=True):
+    """A sale that would have got a voucher of `campaign`, had its person not been held out."""
+
+    till_id: str = Field(primary_key=True, max_length=TILL_ID_CHARS_MAX)
+    epoch: int = Field(primary_key=True, sa_type=BigInteger)
+    seq: int = Field(primary_key=True, sa_type=BigInteger)
+    campaign: str = Field(primary_key=True, max_length=TEXT_CHARS_MAX)
+    occurred_at_ms: int = Field(sa_type=BigInteger, index=True)
+    store_id: str = Field(max_length=TEXT_CHARS_MAX)
+    person: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class DeviceFault(Table, table=True):
+    """A device of a till that went wrong (`code`), or was well again ("recovered")."""
+
+    till_id: str = Field(primary_key=True, max_length=TILL_ID_CHARS_MAX)
+    epoch: int = Field(primary_key=True, sa_type=BigInteger)
+    seq: int = Field(primary_key=True, sa_type=BigInteger)
+    device: str = Field(max_length=TEXT_CHARS_MAX)
+    code: str = Field(max_length=TEXT_CHARS_MAX)
+    occurred_at_ms: int = Field(sa_type=BigInteger, index=True)
+    store_id: str = Field(max_length=TEXT_CHARS_MAX)
+
+
 class Person(Table, table=True):
     """Whom touchpoints belong to. `member` is None for an anonymous thread."""
 

@@ -118,6 +118,10 @@ class Offer(Table, table=True):
     value_cents: int = Field(sa_type=BigInteger)
     valid_days: int
     minimum_cents: int = Field(default=0, sa_type=BigInteger)
+    holdout_share: float = Field(default=0.0)
+    """The share of members that gets nothing, by chance; who is decided by `holdout_key`."""
+    holdout_key: bytes | None = Field(default=None, sa_type=LargeBinary)
+    """Made once for a campaign; None for one from before there was holdout."""
     withdrawn_at_ms: int | None = Field(default=None, sa_type=BigInteger)
 
 

@@ -18,6 +18,7 @@ from sync_server.registry.members import MemberRow, store_members
 from sync_server.tables import (
     Cursor,
     EventLog,
+    Holdout,
     Person,
     Quarantine,
     Redemption,
@@ -29,9 +30,11 @@ from sync_server.tables import (
     Voucher,
     VoucherRefusal,
 )
+from sync_server.tables import DeviceFault as DeviceFaultRow
 from wire.events import (
     ClockJumped,
     DeviceFault,
+    HeldOut,
     IssuedVoucher,
     Line,
     Link,
@@ -44,6 +47,8 @@ from wire.events import (
 from wire.events import Redemption as Redeemed
 from wire.events import Tender as Paid
 from wire.identifiers import identifier_token
+
+NOW_MS = 1_795_000_000_000
 
 if TYPE_CHECKING:
     from tests.office.conftest import Desk, MakeSale, SimTill
@@ -240,10 +245,34 @@ def test_a_voucher_that_was_refused_is_a_touchpoint_and_a_row(
 def test_events_that_are_no_sale_leave_no_rows(desk: "Desk", till: "SimTill") -> None:
     till.add(TillStarted("1"))
     till.add(ClockJumped(-5))
-    till.add(DeviceFault("printer", "paper_out"))
     till.send()
     desk.project()
     assert all(rows == [] for rows in desk.projection().values())
+
+
+def test_what_went_wrong_with_a_device_is_kept_with_its_store(
+    desk: "Desk", till: "SimTill"
+) -> None:
+    till.add(DeviceFault("printer", "paper_out"), NOW_MS + 5)
+    till.add(DeviceFault("printer", "no\0text"))
+    till.add(DeviceFault("printer", "recovered"), NOW_MS + 9)
+    till.send()
+    desk.project()
+    rows = [(row["code"], row["occurred_at_ms"] - NOW_MS) for row in desk.rows(DeviceFaultRow)]
+    assert rows == [("paper_out", 5), ("recovered", 9)]
+    assert [row["store_id"] for row in desk.rows(DeviceFaultRow)] == ["1", "1"]
+    assert [row["reason"] for row in desk.rows(Quarantine)] == ["a text holds the character U+0000"]
+
+
+def test_a_sale_of_somebody_held_out_says_of_which_campaign(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    held = (HeldOut("welcome"), HeldOut("welcome"))
+    till.add(sale(1_000, link=Link("card", b"m" * 16, 42), held_out=held))
+    till.send()
+    desk.project()
+    (row,) = desk.rows(Holdout)
+    assert (row["campaign"], row["person"], row["store_id"]) == ("welcome", 42, "1")
     assert desk.rows(Quarantine) == []
 
 

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_server.journeys.model_file import load_models
-from sync_server.journeys.summary import figures, nps_of, spread
+from sync_server.journeys.ratings import nps_of
+from sync_server.journeys.spread import spread
+from sync_server.journeys.summary import figures
 from sync_server.journeys.tally import JourneyTally, SalesTally, VoucherTally, merge, rank
 from sync_server.journeys.trips import Outcome, Standing
 

@@ -1,0 +1,92 @@
+"""Reads what a summary is made of beside sales and the fold's counts (`sources.Sources`).
+
+Each reader but those of `Whole` is additive: windows of disjoint days or stores add up to the
+window of all of them, so what was read of a day that is over can be kept.
+"""
+
+from sqlalchemy import Connection, func, or_, select
+from sqlmodel import col
+
+from sync_server import tables
+from sync_server.journeys.campaign_reading import read_campaigns, read_campaigns_whole
+from sync_server.journeys.columns import Stores, within
+from sync_server.journeys.metrics import MetricTally
+from sync_server.journeys.model import Placement
+from sync_server.journeys.rows import Vocabulary
+from sync_server.journeys.sources import Sources, Whole
+from sync_server.journeys.tally import Window
+
+
+def read_sources(
+    connection: Connection,
+    stores: Stores,
+    window: Window,
+    vocabulary: Vocabulary,
+    placement: Placement,
+) -> Sources:
+    """What a window's figures are made of; `vocabulary` has the kinds ever recorded."""
+    apart = placement.settings.same_trip_minutes
+    return Sources(
+        metrics=read_metrics(connection, window),
+        nobodys=read_nobodys(connection, stores, window),
+        campaigns=read_campaigns(connection, stores, window),
+        whole=Whole(read_campaigns_whole(connection, stores, window, apart)),
+        kinds_known=frozenset(name for name in vocabulary.kinds.names if name is not None),
+    )
+
+
+def read_metrics(connection: Connection, window: Window) -> MetricTally:
+    """The channel metrics of a window; of a store those that were sent for it.
+
+    A source that sends a day's total beside its parts (of campaigns, of stores) is not counted
+    twice: where the total is there, the parts are passed over.
+    """
+    m = tables.ChannelMetric
+    name = (col(m.day), col(m.metric), col(m.channel), col(m.source))
+    days = (col(m.day) >= window.first_day, col(m.day) < window.end_day)
+    # "" sorts before every other text, in every collation: the smallest of some is "" if one is.
+    by_store = select(
+        *name,
+        col(m.campaign).label("campaign"),
+        col(m.store_id).label("store_id"),
+        col(m.value_thousandths).label("thousandths"),
+        col(m.cost_cents).label("cents"),
+        func.min(col(m.store_id)).over(partition_by=[*name, col(m.campaign)]).label("least"),
+    ).where(*days)
+    if window.stores is not None:
+        by_store = by_store.where(col(m.store_id).in_(window.stores))
+    s = by_store.subquery()
+    wholes = (
+        select(
+            *(s.c[column] for column in ("metric", "channel", "campaign", "thousandths", "cents")),
+            func.min(s.c.campaign)
+            .over(partition_by=[s.c.day, s.c.metric, s.c.channel, s.c.source])
+            .label("least"),
+        )
+        .where(or_(s.c.least != "", s.c.store_id == ""))
+        .subquery()
+    )
+    c = wholes.c
+    rows = connection.execute(
+        select(c.metric, c.channel, func.sum(c.thousandths), func.sum(c.cents), func.count())
+        .where(or_(c.least != "", c.campaign == ""))
+        .group_by(c.metric, c.channel)
+        .order_by(c.metric, c.channel)
+    )
+    found = MetricTally()
+    for metric, channel, thousandths, cents, count in rows:
+        key = (str(metric), str(channel))
+        found.thousandths[key] = int(thousandths)
+        found.cost_cents[key] = int(cents)
+        found.rows[key] = int(count)
+    return found
+
+
+def read_nobodys(connection: Connection, stores: Stores, window: Window) -> dict[str, int]:
+    """Kind → touchpoints of a window that belong to nobody known."""
+    t = tables.Touchpoint
+    here = within(stores, window, col(t.occurred_at_ms), col(t.store_id))
+    statement = select(col(t.kind), func.count()).where(col(t.person).is_(None), here)
+    return {
+        str(kind): int(count) for kind, count in connection.execute(statement.group_by(col(t.kind)))
+    }
