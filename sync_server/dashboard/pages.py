@@ -14,7 +14,9 @@ from sync_server.auth.guards import head_office
 from sync_server.dashboard import figures, page, person_page
 from sync_server.dashboard.api import PERSON_MAX, PersonNumber, models_of
 from sync_server.dashboard.assets import asset_url, style_hashes
+from sync_server.dashboard.checkout_rows import opportunity_rows, store_rows, till_rows
 from sync_server.dashboard.choice import Chosen, chosen_by_default, presets
+from sync_server.dashboard.customer_rows import rfm_grid, rfm_notes, rfm_rows
 from sync_server.dashboard.timeline import timeline
 from sync_server.dashboard.voucher_rows import campaign_rows, uplift_rows, voucher_rows
 from sync_server.dashboard.wording import LANGUAGES, Wording, choose_language, wording
@@ -81,7 +83,7 @@ def get_summary_page(
         problem = error
     else:
         names = {store.store_id: store.name for store in known.stores}
-        shown = _shown(models[found.model], found, names.get(found.store or ""), words)
+        shown = _shown(models[found.model], found, names, words)
         chosen = chosen._replace(first=str(found.first), last=str(found.end - ONE_DAY))
     return _page(
         request,
@@ -171,9 +173,7 @@ def get_person_page(
     )
 
 
-def _shown(
-    model: Model, summary: Summary, store_name: str | None, words: Wording
-) -> dict[str, Any]:
+def _shown(model: Model, summary: Summary, names: dict[str, str], words: Wording) -> dict[str, Any]:
     """What the summary's page says of a summary."""
     days = (summary.first, summary.end - ONE_DAY)
     length = summary.end - summary.first
@@ -195,7 +195,7 @@ def _shown(
                 words("scope_days", **_span(*days, words))
                 if length > ONE_DAY
                 else words.day(days[0]),
-                store_name or words("all_stores"),
+                names.get(summary.store or "") or words("all_stores"),
                 words.label(model.label),
             )
         ),
@@ -211,9 +211,15 @@ def _shown(
         "customer_rows": page.customer_rows(summary, words),
         "voucher_rows": voucher_rows(summary, words),
         "campaign_rows": campaign_rows(summary, words),
+        "rfm_rows": rfm_rows(summary, words),
+        "rfm_notes": rfm_notes(summary, words),
+        "rfm_grid": rfm_grid(summary, words),
         "uplift_rows": uplift_rows(summary, words),
         "recognised_rows": page.recognised_rows(summary, words),
         "checkout_rows": page.checkout_rows(summary, words),
+        "store_rows": store_rows(summary, names, words),
+        "till_rows": till_rows(summary, names, words),
+        "opportunity_rows": opportunity_rows(model, summary, names, words),
         "touchpoint_rows": page.touchpoint_rows(model, summary, words),
         "data_url": f"/v1/summary?{urlencode(query)}",
     }

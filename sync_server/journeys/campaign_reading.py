@@ -115,7 +115,7 @@ def _count_taken(
     first = first.order_by(col(r.occurred_at_ms), col(r.till_id), col(r.epoch), col(r.seq))
     day: dict[str, Callable[[int], int]] = {}
     seen: set[tuple[str, str]] = set()
-    for name, there, decided_ms, here, taken_ms, issuer, serial in connection.execute(first):
+    for name, there, decided_ms, here, taken_ms, issuer, serial in _rows(connection, first):
         for store in (there, here):
             if store not in day:
                 day[store] = stores.day_counter(store)
@@ -132,13 +132,14 @@ def _read_trials(
     connection: Connection, stores: Stores, window: Window, now_ms: int, apart_ms: int
 ) -> dict[str, Trial]:
     v, h, s = tables.Voucher, tables.Holdout, tables.Sale
+    offered: list[Any] = [
+        col(v.campaign).label("campaign"),
+        col(v.person).label("person"),
+        col(v.reserved_at_ms).label("at_ms"),
+        literal(0).label("held"),
+    ]
     arms = union_all(
-        select(
-            col(v.campaign).label("campaign"),
-            col(v.person).label("person"),
-            col(v.reserved_at_ms).label("at_ms"),
-            literal(0).label("held"),
-        ).where(
+        select(*offered).where(
             col(v.person).is_not(None),
             within(stores, window, col(v.reserved_at_ms), col(v.store_id)),
         ),
@@ -204,14 +205,14 @@ def _read_after(
     )
     moments: dict[int, dict[str, list[int]]] = {}
     found = select(col(r.person), col(r.campaign), col(r.occurred_at_ms)).where(here)
-    for person, name, at_ms in connection.execute(found.order_by(col(r.occurred_at_ms))):
+    for person, name, at_ms in _rows(connection, found.order_by(col(r.occurred_at_ms))):
         moments.setdefault(person, {}).setdefault(name, []).append(at_ms)
     sales = select(col(s.person), col(s.occurred_at_ms), col(s.total_cents)).where(
         col(s.person).in_(select(col(r.person)).where(here)),
         col(s.occurred_at_ms) < min(now_ms, _latest(moments) + UPLIFT_MS + 1),
     )
     after: dict[str, int] = {}
-    for person, at_ms, cents in connection.execute(sales):
+    for person, at_ms, cents in _rows(connection, sales):
         for name, redeemed in moments[person].items():
             last = bisect_left(redeemed, at_ms) - 1  # the last redemption before the sale
             if last >= 0 and at_ms - redeemed[last] <= UPLIFT_MS:
@@ -230,4 +231,8 @@ def _moment(redemption: Any) -> Any:
 
 
 def _counts(connection: Connection, statement: Any) -> dict[str, int]:
-    return {str(name): int(count) for name, count in connection.execute(statement)}
+    return {str(name): int(count) for name, count in _rows(connection, statement)}
+
+
+def _rows(connection: Connection, statement: Any) -> Any:
+    return connection.execute(statement)

@@ -4,14 +4,19 @@ Each reader but those of `Whole` is additive: windows of disjoint days or stores
 window of all of them, so what was read of a day that is over can be kept.
 """
 
+from typing import Any
+
+from msgspec.structs import replace
 from sqlalchemy import Connection, func, or_, select
 from sqlmodel import col
 
 from sync_server import tables
 from sync_server.journeys.campaign_reading import read_campaigns, read_campaigns_whole
+from sync_server.journeys.checkout_reading import read_tills
 from sync_server.journeys.columns import Stores, within
 from sync_server.journeys.metrics import MetricTally
 from sync_server.journeys.model import Placement
+from sync_server.journeys.rfm import RFM_DAYS, Bought, rfm_of
 from sync_server.journeys.rows import Vocabulary
 from sync_server.journeys.sources import Sources, Whole
 from sync_server.journeys.tally import Window
@@ -23,16 +28,29 @@ def read_sources(
     window: Window,
     vocabulary: Vocabulary,
     placement: Placement,
+    bought: Bought,
 ) -> Sources:
-    """What a window's figures are made of; `vocabulary` has the kinds ever recorded."""
+    """What a window's figures are made of.
+
+    `vocabulary` has the kinds ever recorded; `bought` is who bought in `rfm_window(window)`.
+    """
     apart = placement.settings.same_trip_minutes
     return Sources(
         metrics=read_metrics(connection, window),
         nobodys=read_nobodys(connection, stores, window),
+        tills=read_tills(connection, stores, window),
         campaigns=read_campaigns(connection, stores, window),
-        whole=Whole(read_campaigns_whole(connection, stores, window, apart)),
+        whole=Whole(
+            campaigns=read_campaigns_whole(connection, stores, window, apart),
+            rfm=rfm_of(bought, window.now_day),
+        ),
         kinds_known=frozenset(name for name in vocabulary.kinds.names if name is not None),
     )
+
+
+def rfm_window(window: Window) -> Window:
+    """The days whose purchases make the RFM scores of a window."""
+    return replace(window, first_day=window.now_day - RFM_DAYS, end_day=window.now_day)
 
 
 def read_metrics(connection: Connection, window: Window) -> MetricTally:
@@ -42,17 +60,18 @@ def read_metrics(connection: Connection, window: Window) -> MetricTally:
     twice: where the total is there, the parts are passed over.
     """
     m = tables.ChannelMetric
-    name = (col(m.day), col(m.metric), col(m.channel), col(m.source))
+    name: list[Any] = [col(m.day), col(m.metric), col(m.channel), col(m.source)]
     days = (col(m.day) >= window.first_day, col(m.day) < window.end_day)
     # "" sorts before every other text, in every collation: the smallest of some is "" if one is.
-    by_store = select(
+    columns: list[Any] = [
         *name,
         col(m.campaign).label("campaign"),
         col(m.store_id).label("store_id"),
         col(m.value_thousandths).label("thousandths"),
         col(m.cost_cents).label("cents"),
         func.min(col(m.store_id)).over(partition_by=[*name, col(m.campaign)]).label("least"),
-    ).where(*days)
+    ]
+    by_store: Any = select(*columns).where(*days)
     if window.stores is not None:
         by_store = by_store.where(col(m.store_id).in_(window.stores))
     s = by_store.subquery()
@@ -85,7 +104,8 @@ def read_metrics(connection: Connection, window: Window) -> MetricTally:
 def read_nobodys(connection: Connection, stores: Stores, window: Window) -> dict[str, int]:
     """Kind → touchpoints of a window that belong to nobody known."""
     t = tables.Touchpoint
-    here = within(stores, window, col(t.occurred_at_ms), col(t.store_id))
+    store_id: Any = col(t.store_id)
+    here = within(stores, window, col(t.occurred_at_ms), store_id)
     statement = select(col(t.kind), func.count()).where(col(t.person).is_(None), here)
     return {
         str(kind): int(count) for kind, count in connection.execute(statement.group_by(col(t.kind)))

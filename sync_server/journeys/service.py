@@ -11,10 +11,11 @@ from native.fold import Rows
 from sync_server.database import Database
 from sync_server.errors import OfficeError, Refused
 from sync_server.journeys import columns, days
-from sync_server.journeys.compiled import journey_of, tally_rows
+from sync_server.journeys.compiled import in_words, journey_of, tally_windows
 from sync_server.journeys.model import Model, Placement, Trade
 from sync_server.journeys.person import PersonJourney, person_journey
-from sync_server.journeys.reading import read_sources
+from sync_server.journeys.reading import read_sources, rfm_window
+from sync_server.journeys.rfm import Bought
 from sync_server.journeys.rows import Vocabulary, add_touchpoints, empty_buffers, rows_of
 from sync_server.journeys.summary import Figures, Summary, figures
 from sync_server.journeys.tally import Window
@@ -174,12 +175,14 @@ def _figures(
     vocabulary: Vocabulary,
     recording: Recording,
 ) -> Figures:
+    windows = (window, rfm_window(window))
+    here, year = tally_windows(rows, vocabulary, placement, windows, recording, buyers=True)
     return figures(
         placement.model,
-        tally_rows(rows, vocabulary, placement, window, recording),
+        in_words(here, placement, vocabulary),
         columns.read_sales(connection, stores, window),
         columns.read_vouchers(connection, stores, window),
-        read_sources(connection, stores, window, vocabulary, placement),
+        read_sources(connection, stores, window, vocabulary, placement, Bought(*year.buyers())),
     )
 
 

@@ -6,7 +6,9 @@ Everything in `Sources` is additive: over disjoint days, stores or persons, tall
 
 from msgspec import Struct, field
 
+from sync_server.journeys.checkout import Tills
 from sync_server.journeys.metrics import MetricTally
+from sync_server.journeys.rfm import Rfm
 from sync_server.journeys.vouchers import CampaignsWhole, CampaignTally
 
 
@@ -14,12 +16,14 @@ class Whole(Struct):
     """What is counted over a whole period at once, because persons count once in it."""
 
     campaigns: CampaignsWhole = field(default_factory=CampaignsWhole)
+    rfm: Rfm | None = None
 
 
 class Sources(Struct):
     """Of one window."""
 
     metrics: MetricTally = field(default_factory=MetricTally)
+    tills: Tills = field(default_factory=Tills)
     campaigns: CampaignTally = field(default_factory=CampaignTally)
     nobodys: dict[str, int] = field(default_factory=dict[str, int])
     """Kind → touchpoints of nobody known: they are in no journey, and count as KPIs."""

@@ -8,13 +8,19 @@ from datetime import date
 
 from msgspec import Struct, field
 
+from sync_server.journeys.checkout import Checkout, Till, checkout_of, stores_of, tills_of
 from sync_server.journeys.customers import Cohort, Customers, cohorts_of, customers_of
 from sync_server.journeys.kpis import Ground, KpiValue, kpis_of
 from sync_server.journeys.model import Model, Trade
-from sync_server.journeys.opportunities import Loss, losses_of
+from sync_server.journeys.opportunities import (
+    Loss,
+    Opportunity,
+    losses_of,
+    opportunities_of,
+)
 from sync_server.journeys.ratings import Emotion, Nps, emotions_of, nps_of
+from sync_server.journeys.rfm import Rfm
 from sync_server.journeys.sources import Sources
-from sync_server.journeys.spread import Spread, spread
 from sync_server.journeys.tally import (
     NO_PHASE,
     UNMAPPED,
@@ -53,15 +59,6 @@ class Totals(Struct, frozen=True):
     """Vouchers of the period's sales whose paper the printer confirmed."""
 
 
-class Checkout(Struct, frozen=True):
-    """How quick and free of obstacles buying was."""
-
-    seconds: Spread | None
-    """From the first input of a basket to its commit, by the till's own monotonic clock."""
-    failed_scans: int
-    voided_lines: int
-
-
 class TouchpointUse(Struct, frozen=True):
     """How many touchpoints of a kind fell into a phase in the period."""
 
@@ -91,6 +88,10 @@ class Figures(Struct, frozen=True):
     vouchers: Vouchers
     campaigns: tuple[Campaign, ...]
     checkout: Checkout
+    stores: tuple[Till, ...]
+    """Checkouts by store, the one with most obstacles first."""
+    tills: tuple[Till, ...]
+    """By till; of several stores no more than 200."""
     touchpoints: tuple[TouchpointUse, ...]
     nps: Nps | None
     """None without an answer."""
@@ -98,6 +99,10 @@ class Figures(Struct, frozen=True):
     cohorts: tuple[Cohort, ...]
     """As of the summary's day, whatever the period; in a store, those who bought there."""
     losses: tuple[Loss, ...]
+    """The most valuable first."""
+    rfm: Rfm | None
+    """As of the summary's day, whatever the period; None when nobody bought."""
+    opportunities: tuple[Opportunity, ...]
     """The most valuable first."""
     kpis: tuple[KpiValue, ...]
     """Every KPI of the model, by phase, in the order in which the model names them."""
@@ -154,11 +159,9 @@ def figures(
         unknown_identifiers=sales.unknown_identifiers,
         vouchers=vouchers_of(vouchers, sources.campaigns),
         campaigns=campaigns_of(sources.campaigns, sources.whole.campaigns),
-        checkout=Checkout(
-            seconds=spread(sales.duration_tenths, unit=0.1),
-            failed_scans=sales.failed_scans,
-            voided_lines=sales.voided_lines,
-        ),
+        checkout=checkout_of(sales),
+        stores=stores_of(sources.tills),
+        tills=tills_of(sources.tills),
         touchpoints=tuple(
             TouchpointUse(phase_name(model, phase, UNMAPPED), kind, channel, count)
             for (phase, kind, channel), count in sorted(journeys.touchpoints.items())
@@ -167,5 +170,7 @@ def figures(
         emotions=emotions_of(model, journeys),
         cohorts=cohorts_of(journeys),
         losses=losses_of(model, journeys),
+        rfm=sources.whole.rfm,
+        opportunities=opportunities_of(model, journeys),
         kpis=kpis_of(model, Ground(journeys, sales, vouchers, sources)),
     )

@@ -92,4 +92,7 @@ def current_offers(connection: Connection) -> tuple[Offer, ...]:
         .where(col(OfferTable.withdrawn_at_ms).is_(None))
         .order_by(col(OfferTable.campaign))
     )
-    return tuple(Offer(*row, key or b"") for *row, key in found)
+    return tuple(
+        Offer(campaign, text, value_cents, valid_days, minimum_cents, share, key or b"")
+        for campaign, text, value_cents, valid_days, minimum_cents, share, key in found
+    )

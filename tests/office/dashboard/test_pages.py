@@ -179,7 +179,7 @@ def test_the_security_policy_holds_for_everything_on_the_page(week: "Week", targ
 def test_a_picture_has_the_same_as_a_table(week: "Week") -> None:
     html = page(week.desk, "/")
     assert html.count("data-figure=") == 2
-    assert html.count("<details") == 2
+    assert html.count("The same as a table") == 2
     blocks = re.findall(r'<script type="application/json" id="[\w-]+">(.*?)</script>', html)
     assert [json.loads(block)["data"][0]["type"] for block in blocks] == ["bar", "sankey"]
 

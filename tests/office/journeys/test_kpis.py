@@ -4,10 +4,12 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from sync_server import tables
 from sync_server.journeys.kpis import FORMULAS, Ground, KpiValue, Origin, Unit, kpis_of
 from sync_server.journeys.metrics import MetricTally
+from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import load_models
 from sync_server.journeys.service import summary
 from sync_server.journeys.sources import Sources
@@ -39,8 +41,8 @@ def values(**given: Any) -> dict[str, KpiValue]:
 
 
 def pulled(shop: "Shop", first: str, end: str, store: str | None = None) -> Summary:
-    days = {"first": date.fromisoformat(first), "end": date.fromisoformat(end)}
-    return summary(shop.database, MARKETING, NOW_MS, store=store, **days)
+    days = (date.fromisoformat(first), date.fromisoformat(end))
+    return summary(shop.database, MARKETING, NOW_MS, Trade.GROCERY, *days, store)
 
 
 def metric(shop: "Shop", day: str, name: str, value: float, cents: int = 0, **more: str) -> None:
@@ -125,15 +127,11 @@ def test_satisfied_are_those_who_give_four_stars_or_five() -> None:
 def test_a_shops_own_kpi_is_the_metric_or_the_kind_of_its_name() -> None:
     phase = MARKETING.phases[0]
     kpi = type(phase.kpis[0])("tastings", phase.label)
-    own = type(phase)(**{**_fields(phase), "kpis": (kpi,)})
-    model = type(MARKETING)(**{**_fields(MARKETING), "phases": (own,)})
+    own = replace(phase, kpis=(kpi,))
+    model = replace(MARKETING, phases=(own,))
     sources = Sources(nobodys={"tastings": 3})
     (nothing,), (found,) = kpis_of(model, ground()), kpis_of(model, ground(sources=sources))
     assert (nothing.value, nothing.wanted, found.value) == (None, ("tastings",), 3)
-
-
-def _fields(struct: Any) -> dict[str, Any]:
-    return {name: getattr(struct, name) for name in struct.__struct_fields__}
 
 
 def test_a_total_that_is_sent_beside_its_parts_counts_once(shop: "Shop") -> None:

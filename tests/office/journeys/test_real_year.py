@@ -18,6 +18,7 @@ from sqlalchemy.engine import URL
 from sync_server import tables
 from sync_server.database import Database
 from sync_server.journeys.model_file import load_models
+from sync_server.journeys.opportunities import LossKind
 from sync_server.journeys.service import summary
 from sync_server.journeys.summary import Figures, Summary
 from sync_server.journeys.trips import Outcome
@@ -244,3 +245,40 @@ def test_ways_are_worth_what_their_trips_spent(year: Year, period: Period) -> No
              SELECT sum(cents) FROM spent WHERE $in_period"""
     total = sum(way.spent_cents for way in figures.transitions if way.step == 0)
     assert year.ask(sql, first, end) == [(total,)]
+
+
+def test_customers_who_lapsed_are_worth_a_trip_each(year: Year, period: Period) -> None:
+    figures, first, end = period
+    sql = """WITH mean AS (SELECT sum(way.cents)::DOUBLE / count(*) AS cents FROM
+                 (SELECT person, n, sum(cents) AS cents FROM (
+                     SELECT basket.*, (SELECT max(t.n) FROM trip t WHERE t.person = basket.person
+                                       AND t.opened <= basket.ts) AS n
+                     FROM basket WHERE day < getvariable('as_of')) GROUP BY person, n) way
+                 JOIN trip USING (person, n) WHERE $in_period)
+             SELECT CASE WHEN n >= 4 AND days <= 7 THEN 'loyalty' ELSE 'purchase' END AS phase,
+                    count(*), round(count(*) * any_value(mean.cents))::BIGINT
+             FROM trip, mean WHERE $in_period AND next IS NULL
+                  AND day + patience + 1 <= getvariable('as_of') GROUP BY 1 ORDER BY 1"""
+    found = sorted(
+        (of.phase, of.trips, of.lost_cents)
+        for of in figures.opportunities
+        if of.kind is LossKind.LAPSED
+    )
+    assert year.ask(sql, first, end) == found
+
+
+def test_rfm_segments_are_those_of_trips_in_the_data(year: Year, period: Period) -> None:
+    figures, first, end = period
+    sql = """WITH bought AS (SELECT person, max(day) AS last, count(*) AS n FROM trip
+                             WHERE day >= getvariable('as_of') - 365 GROUP BY person),
+                  scored AS (SELECT
+                      1 + 5 * (rank() OVER (ORDER BY last) - 1) // count(*) OVER () AS r,
+                      1 + 5 * (rank() OVER (ORDER BY n) - 1) // count(*) OVER () AS f FROM bought)
+             SELECT r, f, count(*) FROM scored GROUP BY r, f ORDER BY r, f"""
+    assert figures.rfm is not None
+    assert year.ask(sql, first, end) == [
+        (r, f, persons)
+        for r, row in enumerate(figures.rfm.cells, 1)
+        for f, persons in enumerate(row, 1)
+        if persons
+    ]

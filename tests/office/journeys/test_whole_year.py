@@ -1,5 +1,6 @@
 """The whole year of The Complete Journey: figures of sales against independent queries in SQL."""
 
+from collections import Counter
 from datetime import date
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -7,10 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from sync_server.journeys.campaign_reading import read_campaigns, read_campaigns_whole
+from sync_server.journeys.checkout import Tills, TillTally
+from sync_server.journeys.checkout_reading import read_tills
 from sync_server.journeys.columns import read_stores
-from sync_server.journeys.tally import Window
+from sync_server.journeys.rfm import Bought, RfmName, rfm_of
+from sync_server.journeys.tally import Window, rank
 from sync_server.journeys.touchpoint import day_of
-from sync_server.journeys.vouchers import Campaign, campaigns_of
+from sync_server.journeys.vouchers import Campaign, CampaignTally, campaigns_of
 
 if TYPE_CHECKING:
     from tests.office.journeys.conftest import WholeYear
@@ -165,3 +169,73 @@ def test_a_voucher_that_changes_nothing_has_an_uplift_around_nought(
     assert uplift.interval.low < uplift.difference < uplift.interval.high
     assert uplift.interval.low < 0 < uplift.interval.high
     assert min(uplift.offered, uplift.held_out) > 300
+
+
+def test_rfm_segments_are_those_of_the_data(whole_year: "WholeYear") -> None:
+    # Purchases count, as the fold counts them, once for baskets of one trip; here every basket.
+    now = date(2017, 10, 1)
+    bought = whole_year.ask(
+        f"""SELECT person, date_diff('day', DATE '1970-01-01', max(day)), count(*), sum(cents)
+            FROM basket WHERE day < DATE '{now}' AND day >= DATE '{now}' - 365
+            GROUP BY person ORDER BY person"""
+    )
+    found = rfm_of(Bought(*zip(*bought, strict=True)), day_of(now))
+    assert found is not None
+    sql = f"""
+        WITH bought AS (SELECT person, max(day) AS last, count(*) AS n, sum(cents) AS cents
+                        FROM basket WHERE day < DATE '{now}' AND day >= DATE '{now}' - 365
+                        GROUP BY person),
+             scored AS (SELECT *,
+                 1 + 5 * (rank() OVER (ORDER BY last) - 1) // count(*) OVER () AS r,
+                 1 + 5 * (rank() OVER (ORDER BY n) - 1) // count(*) OVER () AS f,
+                 1 + 5 * (rank() OVER (ORDER BY cents) - 1) // count(*) OVER () AS m FROM bought),
+             named AS (SELECT *, CASE
+                 WHEN r >= 4 AND f >= 4 AND m >= 4 THEN 'champions'
+                 WHEN r >= 3 AND f >= 4 THEN 'loyal' WHEN r >= 3 AND m >= 4 THEN 'big_spenders'
+                 WHEN r >= 4 THEN 'promising' WHEN r >= 3 THEN 'steady'
+                 WHEN f >= 4 OR m >= 4 THEN 'at_risk' WHEN r = 2 THEN 'fading' ELSE 'lost'
+                 END AS segment FROM scored)
+        SELECT segment, count(*), sum(n), sum(cents),
+               quantile_disc(date_diff('day', last, DATE '{now}'), 0.5)
+        FROM named GROUP BY segment ORDER BY segment"""
+    assert whole_year.ask(sql) == sorted(
+        (str(s.segment), s.persons, s.purchases, s.turnover_cents, s.median_days_ago)
+        for s in found.segments
+    )
+    assert len(found.segments) == len(RfmName)
+
+
+def test_checkouts_by_till_are_those_of_the_data(whole_year: "WholeYear", period: Period) -> None:
+    with whole_year.read() as connection:
+        tills = read_tills(connection, read_stores(connection), period.window)
+    sql = """SELECT store, till, count(*), sum(failed_scans),
+                    count(*) FILTER (basket_id % 17 = 0),
+                    count(*) FILTER (duration_ms > 0),
+                    quantile_disc(duration_ms // 100, 0.9) FILTER (duration_ms > 0)
+             FROM basket WHERE $here GROUP BY store, till ORDER BY store, till"""
+    found = [
+        (store, till, tally.sales, tally.failed_scans, tally.voided_lines)
+        + ((sum(tally.tenths.values()), rank(tally.tenths, 0.9)) if tally.tenths else (0, None))
+        for (store, till), tally in sorted(tills.items())
+    ]
+    assert whole_year.ask(period.sql(sql)) == found
+
+
+def test_what_is_read_of_days_and_stores_adds_up_to_the_whole(whole_year: "WholeYear") -> None:
+    days = QUARTER._replace(end=date(2017, 4, 20), now=date(2017, 7, 1))
+    middle = date(2017, 4, 9)
+    parts = (days._replace(end=middle), days._replace(first=middle))
+    with whole_year.read() as connection:
+        stores = read_stores(connection)
+        windows = [part.window for part in (days, *parts)]
+        tills = [read_tills(connection, stores, window) for window in windows]
+        campaigns = [read_campaigns(connection, stores, window) for window in windows]
+    whole, *halves = tills
+    added: Tills = {}
+    for half in halves:
+        for key, tally in half.items():
+            added.setdefault(key, TillTally()).add(tally)
+    assert added == whole
+    for name in CampaignTally.__struct_fields__:
+        one, *two = (Counter(getattr(tally, name)) for tally in campaigns)
+        assert one == two[0] + two[1]

@@ -1,0 +1,145 @@
+"""RFM: customers by how recently, how often and for how much they bought. Pure.
+
+A. M. Hughes, *Strategic Database Marketing* (1994): each of the three is cut into five classes of
+equal size, 5 the best. Here equal values get equal scores, so that nothing but what somebody bought
+decides: a score is 1 plus the fifths of all customers that lie strictly below.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from msgspec import Struct
+
+RFM_DAYS = 365
+"""The days before the summary's day whose purchases count."""
+CLASSES = 5
+HIGH_MIN = 4
+"""Scores from here on are high."""
+MIDDLE = 3
+
+
+class RfmName(StrEnum):
+    """What a segment is called, by the scores of its customers."""
+
+    CHAMPIONS = "champions"
+    """Bought lately, often and for much."""
+    LOYAL = "loyal"
+    """Often, and not long ago."""
+    BIG_SPENDERS = "big_spenders"
+    """For much, though not often, and not long ago."""
+    PROMISING = "promising"
+    """Lately, neither often nor for much yet."""
+    STEADY = "steady"
+    """In the middle, neither often nor for much."""
+    AT_RISK = "at_risk"
+    """Often or for much, and a long time ago."""
+    FADING = "fading"
+    """A long time ago, neither often nor for much."""
+    LOST = "lost"
+    """Longest ago, neither often nor for much."""
+
+
+class Bought(NamedTuple):
+    """Who bought within `RFM_DAYS`, an entry for each person in four sequences of numbers.
+
+    `last_day` is a day number, `cents` the sum of their purchases.
+    """
+
+    persons: Any
+    last_day: Any
+    purchases: Any
+    cents: Any
+
+
+class RfmSegment(Struct, frozen=True):
+    """The customers of a segment. Money in cents."""
+
+    segment: RfmName
+    persons: int
+    purchases: int
+    turnover_cents: int
+    median_days_ago: int
+    """Days from the last purchase to the summary's day; half of the segment not more."""
+
+
+class Rfm(Struct, frozen=True):
+    """All customers who bought within `days` before the summary's day, by segment."""
+
+    days: int
+    persons: int
+    segments: tuple[RfmSegment, ...]
+    """Those with anybody in them, the best first."""
+    cells: tuple[tuple[int, ...], ...]
+    """Persons by recency (rows, 1 to 5) and frequency (columns, 1 to 5)."""
+
+
+class Scores(NamedTuple):
+    """Scores of 1 to 5, an entry for each person."""
+
+    recency: Any
+    frequency: Any
+    monetary: Any
+
+
+def scores_of(bought: Bought) -> Scores:
+    """The three scores of everybody who bought."""
+    return Scores(*(_score(values) for values in bought[1:]))
+
+
+def segments_of(scores: Scores) -> Any:
+    """The segment of each person, as its place in `RfmName`."""
+    r, f, m = scores
+    often, much = f >= HIGH_MIN, m >= HIGH_MIN
+    lately, not_long_ago = r >= HIGH_MIN, r >= MIDDLE
+    rules = (
+        (lately & often & much, RfmName.CHAMPIONS),
+        (not_long_ago & often, RfmName.LOYAL),
+        (not_long_ago & much, RfmName.BIG_SPENDERS),
+        (lately, RfmName.PROMISING),
+        (not_long_ago, RfmName.STEADY),
+        (often | much, RfmName.AT_RISK),
+        (r > 1, RfmName.FADING),
+    )
+    places = {name: place for place, name in enumerate(RfmName)}
+    return np.select(
+        [rule for rule, _ in rules],
+        [places[name] for _, name in rules],
+        default=places[RfmName.LOST],
+    )
+
+
+def rfm_of(bought: Bought, now_day: int) -> Rfm | None:
+    """The segments as of the beginning of `now_day`; None when nobody bought."""
+    if not len(bought.persons):
+        return None
+    scores = scores_of(bought)
+    segment = segments_of(scores)
+    days_ago = now_day - np.asarray(bought.last_day)
+    purchases, cents = np.asarray(bought.purchases), np.asarray(bought.cents)
+    found: list[RfmSegment] = []
+    for place, name in enumerate(RfmName):
+        mine = segment == place
+        persons = int(mine.sum())
+        if persons:
+            half = np.sort(days_ago[mine])[(persons - 1) // 2]
+            total = (int(purchases[mine].sum()), int(cents[mine].sum()))
+            found.append(RfmSegment(name, persons, *total, int(half)))
+    cells = np.zeros((CLASSES, CLASSES), dtype=int)
+    np.add.at(cells, (scores.recency - 1, scores.frequency - 1), 1)
+    rows = tuple(tuple(int(count) for count in row) for row in cells)
+    return Rfm(RFM_DAYS, len(segment), tuple(found), rows)
+
+
+def persons_in(bought: Bought, names: Iterable[RfmName]) -> Any:
+    """The persons of some segments, in ascending order."""
+    wanted = [place for place, name in enumerate(RfmName) if name in set(names)]
+    persons = np.asarray(bought.persons, dtype=np.int64)
+    return np.sort(persons[np.isin(segments_of(scores_of(bought)), wanted)])
+
+
+def _score(values: Any) -> Any:
+    known = np.asarray(values, dtype=np.int64)
+    below = np.searchsorted(np.sort(known), known, side="left")
+    return 1 + CLASSES * below // len(known)
