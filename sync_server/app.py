@@ -23,6 +23,7 @@ from sync_server.answers import (
 )
 from sync_server.auth import routes as auth_routes
 from sync_server.auth.attempts import Attempts
+from sync_server.auth.key_ring import KeyRing
 from sync_server.auth.tills import till_rate
 from sync_server.bodies import Places
 from sync_server.dashboard import routes as dashboard_routes
@@ -32,6 +33,7 @@ from sync_server.feed import routes as feed_routes
 from sync_server.feed.parts import FeedParts
 from sync_server.feed.watch import closed_by_signals
 from sync_server.ingest import routes as ingest_routes
+from sync_server.ingest.together import Together
 from sync_server.logs import set_up_logs
 from sync_server.office import Office, open_office
 from sync_server.projector import follower
@@ -80,6 +82,8 @@ def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
                 "office": office,
                 "attempts": Attempts(),
                 "batch_places": Places(),
+                "key_ring": KeyRing(),
+                "together": Together(office),
                 "till_rate": till_rate(),
                 "feed_parts": feed_parts,
                 "projector": projector,

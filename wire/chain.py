@@ -4,6 +4,7 @@ Every event's hash covers the hash before it, so the office can prove that it ha
 notices a cloned or rolled-back disk: same sequence, other hash.
 """
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 HASH_BYTES = 16
@@ -17,3 +18,12 @@ def genesis(till_id: str, epoch: int) -> bytes:
 def next_hash(previous: bytes, event: bytes) -> bytes:
     """The chain's hash after `event` (its canonical bytes), 16 bytes (BLAKE2b, RFC 7693)."""
     return blake2b(event, digest_size=HASH_BYTES, key=previous).digest()
+
+
+def chain(previous: bytes, events: Iterable[bytes]) -> list[bytes]:
+    """The chain's hash after each of `events`, which come one after the other."""
+    hashes: list[bytes] = []
+    for event in events:
+        previous = blake2b(event, digest_size=HASH_BYTES, key=previous).digest()
+        hashes.append(previous)
+    return hashes

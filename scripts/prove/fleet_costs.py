@@ -14,11 +14,18 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.engine import URL
 
-from sync_server.auth.signatures import SignedRequest, require_claim, require_till
+from sync_server.auth.key_ring import KeyRing
+from sync_server.auth.signatures import (
+    SignedRequest,
+    require_claim,
+    require_signature,
+    require_till,
+)
 from sync_server.feed.acknowledged import note_held
 from sync_server.feed.versions import feed_versions
+from sync_server.ingest.arrival import arrive
 from sync_server.ingest.decoding import decode_body
-from sync_server.ingest.take import take
+from sync_server.ingest.take import acknowledged, take_together
 from sync_server.office import Office, open_office
 from sync_server.registry.enrolment import enrol
 from sync_server.registry.stores import add_store
@@ -103,7 +110,7 @@ def _sale(number: int, now_ms: int) -> Sale:
 def measure(place: Path, sales: int, events_a_sale: float) -> Costs:
     """The costs, with an office of its own in `place`."""
     url = URL.create("sqlite", database=str(place / "office.db"))
-    office = open_office(Settings(place, url))
+    office, ring = open_office(Settings(place, url)), KeyRing()
     tills = [_Till(office, number) for number in range(1, 2 * ROUNDS + 3)]
     days = [till.day(sales, round(sales * events_a_sale)) for till in tills[: ROUNDS + 1]]
     single = [till.day(1, 1) for till in tills[ROUNDS + 1 :]]
@@ -112,11 +119,11 @@ def measure(place: Path, sales: int, events_a_sale: float) -> Costs:
         signed = till.sign("POST", EVENTS_PATH, body)
 
         def taken() -> object:
-            require_claim(office, signed.authorization)
-            require_till(office, signed)
+            require_claim(office, ring, signed.authorization)
+            _, public_key = require_signature(office, ring, signed)
             batch = decode_body(BATCH_CONTENT_TYPE, body)
             assert batch is not None
-            return take(office, batch)
+            return acknowledged(take_together(office, [arrive(batch, public_key)])[0])
 
         return taken
 
@@ -133,7 +140,7 @@ def measure(place: Path, sales: int, events_a_sale: float) -> Costs:
 
     def refuse(till: _Till) -> Callable[[], object]:
         signed = till.sign("POST", EVENTS_PATH, b"")
-        return lambda: require_claim(office, signed.authorization)
+        return lambda: require_claim(office, ring, signed.authorization)
 
     day_s = _median_s([send(till, body) for till, body in zip(tills, days, strict=False)])
     alone = zip(tills[ROUNDS + 1 :], single, strict=True)

@@ -2,8 +2,18 @@
 
 import time
 
+from litestar.concurrency import sync_to_thread
+
 from sync_server.answers import AnyRequest, office_of
-from sync_server.auth.signatures import SignedRequest, require_claim, require_till
+from sync_server.auth.key_ring import KeyRing
+from sync_server.auth.signatures import (
+    SignedRequest,
+    SignedTill,
+    is_remembered,
+    require_claim,
+    require_signature,
+    require_till,
+)
 from sync_server.errors import Refused
 from sync_server.rate import Rate
 
@@ -18,12 +28,29 @@ def till_rate() -> Rate:
     return Rate(REQUESTS_A_S, BURST_REQUESTS, TILLS_MAX)
 
 
-def claiming_till(request: AnyRequest) -> None:
+async def claiming_till(request: AnyRequest) -> None:
     """Raises `Refused` (401) unless `request` says it is of a till that may ask.
 
-    Says nothing of the signature: `signing_till` does, when the body is there. Asks the database.
+    Says nothing of the signature: `signing_key` does, when the body is there.
     """
-    require_claim(office_of(request), request.headers.get("authorization", ""))
+    ring, authorization = _ring(request), request.headers.get("authorization", "")
+    if not is_remembered(ring, authorization):
+        await sync_to_thread(require_claim, office_of(request), ring, authorization)
+
+
+def signing_key(request: AnyRequest, body: bytes) -> SignedTill:
+    """The till that signed `request` with `body`, and the key. Raises `Refused` (401, 429).
+
+    The transaction that acts on it must look whether the till still has that key.
+    """
+    signed = require_signature(office_of(request), _ring(request), _signed(request, body))
+    _require_rate(request, signed.till_id)
+    return signed
+
+
+def forget_key(request: AnyRequest, till_id: str) -> None:
+    """The key of the till was not, or no longer, good."""
+    _ring(request).drop(till_id)
 
 
 def signing_till(request: AnyRequest, body: bytes) -> str:
@@ -31,24 +58,37 @@ def signing_till(request: AnyRequest, body: bytes) -> str:
 
     Asks the database.
     """
+    till_id = require_till(office_of(request), _signed(request, body))
+    _require_rate(request, till_id)
+    return till_id
+
+
+def _signed(request: AnyRequest, body: bytes) -> SignedRequest:
     # Some servers put the query into the raw path, too; ASGI says they should not.
     path = (request.scope.get("raw_path") or request.scope["path"].encode()).partition(b"?")[0]
     query = request.scope.get("query_string", b"")
     target = path + b"?" + query if query else path
-    signed = SignedRequest(
+    return SignedRequest(
         authorization=request.headers.get("authorization", ""),
         method=request.method,
         target=target.decode("latin-1"),
         body=body,
     )
-    till_id = require_till(office_of(request), signed)
+
+
+def _ring(request: AnyRequest) -> KeyRing:
+    ring = request.app.state["key_ring"]
+    assert isinstance(ring, KeyRing)
+    return ring
+
+
+def _require_rate(request: AnyRequest, till_id: str) -> None:
     # Counted once it is sure who asks: nobody else can use up a till's requests.
     rate = request.app.state["till_rate"]
     assert isinstance(rate, Rate)
     wait_s = rate.wait_s(till_id, 1, time.monotonic())
     if wait_s > 0:
         raise TooManyRequests(till_id, wait_s)
-    return till_id
 
 
 class TooManyRequests(Refused):

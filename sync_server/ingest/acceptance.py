@@ -1,10 +1,10 @@
 """Whether a batch is taken: law 2 (watermark) and the hash chain. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from wire.batches import Batch
-from wire.chain import genesis, next_hash
+from wire.chain import chain, genesis
 
 
 class Head(NamedTuple):
@@ -41,32 +41,36 @@ def first_head(till_id: str, epoch: int) -> Head:
     return Head(0, genesis(till_id, epoch))
 
 
-def accept(head: Head, batch: Batch, known: Mapping[int, bytes]) -> Accepted | Gap | Broken:
+def accept(
+    head: Head,
+    batch: Batch,
+    known: Mapping[int, bytes],
+    chained: Sequence[bytes] | None = None,
+) -> Accepted | Gap | Broken:
     """What becomes of `batch` when the office stands at `head`.
 
     `known` holds the hash after each event the office has from `batch.first_seq - 1` on, as far as
     the batch reaches (see `overlap`). An empty `batch.previous` makes no claim about the past.
+    `chained` is what `chain(batch.previous, batch.events)` gave, where somebody had time for it.
     """
     if batch.first_seq > head.seq + 1:
         return Gap(head.seq + 1)
     if batch.first_seq == 1:
-        running = genesis(batch.till_id, batch.epoch)
+        before = genesis(batch.till_id, batch.epoch)
     elif batch.first_seq == head.seq + 1:
-        running = head.hash
+        before = head.hash
     else:
-        running = known[batch.first_seq - 1]
-    if batch.previous and batch.previous != running:
+        before = known[batch.first_seq - 1]
+    if batch.previous and batch.previous != before:
         return Broken(batch.first_seq - 1)
-    hashes: list[bytes] = []
-    for seq, event in enumerate(batch.events, batch.first_seq):
-        running = next_hash(running, event)
-        if seq > head.seq:
-            hashes.append(running)
-        elif known[seq] != running:
+    hashes = chain(before, batch.events) if not batch.previous or chained is None else chained
+    new_from = min(head.seq + 1 - batch.first_seq, len(hashes))
+    for seq, here in enumerate(hashes[:new_from], batch.first_seq):
+        if known[seq] != here:
             return Broken(seq)
-    new_from = len(batch.events) - len(hashes)
-    after = Head(head.seq + len(hashes), running) if hashes else head
-    return Accepted(new_from, tuple(hashes), after)
+    new = tuple(hashes[new_from:])
+    after = Head(head.seq + len(new), new[-1]) if new else head
+    return Accepted(new_from, new, after)
 
 
 def overlap(head: Head, batch: Batch) -> range:

@@ -1,19 +1,41 @@
 """The event log: appended to in the transaction that moves the watermark."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select, tuple_, update
 from sqlmodel import col
 
 from sync_server.bulk import insert_rows
 from sync_server.database import Lock, lock_shared, upsert
 from sync_server.ingest.acceptance import Head
-from sync_server.ingest.decoding import Glance
+from sync_server.ingest.arrival import Arrival
 from sync_server.tables import Alarm, EventLog, Quarantine, Till, Watermark
 from wire.batches import Batch
 
-Entry = tuple[int, Glance, bytes, bytes]
-"""One event on its way into the log: sequence number, what it is, its bytes, the chain's hash."""
+Key = tuple[str, int]
+"""Till and epoch."""
+
+
+class Standing(NamedTuple):
+    """Where the office stands with an epoch, and what it holds of its till."""
+
+    head: Head
+    public_key: bytes | None
+    is_revoked: bool
+
+
+class Addition(NamedTuple):
+    """What a batch adds to the log."""
+
+    arrival: Arrival
+    new_from: int
+    """Index of its first event that is new."""
+    hashes: Sequence[bytes]
+    """The chain's hash after each new event."""
+    head: Head
+    """Where the office stands then."""
+
 
 COLUMNS = (
     "till_id",
@@ -28,19 +50,34 @@ COLUMNS = (
 )
 
 
-def lock_head(connection: Connection, till_id: str, epoch: int) -> Head | None:
-    """Where the office stands with an epoch, nobody else moving it until the transaction ends.
+def lock_heads(connection: Connection, keys: Collection[Key]) -> dict[Key, Standing]:
+    """Where the office stands with epochs, nobody else moving them until the transaction ends.
 
-    None for an epoch that was never enrolled.
+    Epochs that were never enrolled are left out.
     """
-    # Shared, and before any position is drawn: see `sync_server.projector.horizon`.
+    # Shared, and before any position is drawn: see `sync_server.projector`.
     lock_shared(connection, Lock.INGEST)
+    w, t = Watermark, Till
+    # In one order for everybody, so that two processes with the same tills do not wait for
+    # each other.
     found = connection.execute(
-        select(col(Watermark.seq), col(Watermark.head_hash))
-        .where(col(Watermark.till_id) == till_id, col(Watermark.epoch) == epoch)
-        .with_for_update()
-    ).one_or_none()
-    return None if found is None else Head(found.seq, found.head_hash)
+        select(
+            col(w.till_id),
+            col(w.epoch),
+            col(w.seq),
+            col(w.head_hash),
+            col(t.public_key),
+            col(t.revoked_at_ms),
+        )
+        .join(t, col(t.till_id) == col(w.till_id))
+        .where(tuple_(col(w.till_id), col(w.epoch)).in_(sorted(keys)))
+        .order_by(col(w.till_id), col(w.epoch))
+        .with_for_update(of=w)
+    )
+    return {
+        (till_id, epoch): Standing(Head(seq, head_hash), public_key, revoked_at_ms is not None)
+        for till_id, epoch, seq, head_hash, public_key, revoked_at_ms in found
+    }
 
 
 def known_hashes(
@@ -59,27 +96,66 @@ def known_hashes(
     return dict(found.all())
 
 
-def append(
-    connection: Connection, batch: Batch, entries: Sequence[Entry], head: Head, now_ms: int
-) -> None:
-    """Logs `entries`, sets aside those that could not be understood, moves the watermark."""
-    if entries:
+def append(connection: Connection, additions: Sequence[Addition], now_ms: int) -> None:
+    """Logs what is new, sets aside what could not be understood, moves the watermarks."""
+    rows: list[tuple[Any, ...]] = []
+    heads: list[dict[str, Any]] = []
+    for (batch, seen, _, _), new_from, hashes, head in additions:
+        if not hashes:
+            continue
         till_id, epoch, offset_ms = batch.till_id, batch.epoch, batch.clock_offset_ms
-        rows = [
-            (till_id, epoch, seq, now_ms, seen.at_ms, offset_ms, seen.kind, chain_hash, body)
-            for seq, seen, body, chain_hash in entries
+        rows += [
+            (till_id, epoch, seq, now_ms, at_ms, offset_ms, kind, chain_hash, body)
+            for seq, (kind, at_ms, _), chain_hash, body in zip(
+                range(batch.first_seq + new_from, head.seq + 1),
+                seen[new_from:],
+                hashes,
+                batch.events[new_from:],
+                strict=True,
+            )
         ]
-        insert_rows(connection, EventLog, COLUMNS, rows)
-        _set_aside(connection, batch, entries, now_ms)
-        connection.execute(
-            update(Watermark)
-            .where(col(Watermark.till_id) == batch.till_id, col(Watermark.epoch) == batch.epoch)
-            .values(seq=head.seq, head_hash=head.hash, updated_at_ms=now_ms)
-        )
-    seen: dict[str, int] = {"last_seen_ms": now_ms}
-    if batch.clock_offset_ms is not None:
-        seen["clock_offset_ms"] = batch.clock_offset_ms
-    connection.execute(update(Till).where(col(Till.till_id) == batch.till_id).values(**seen))
+        heads.append({"b_till": till_id, "b_epoch": epoch, "seq": head.seq, "head_hash": head.hash})
+    if not rows:
+        return
+    insert_rows(connection, EventLog, COLUMNS, rows)
+    for addition in additions:
+        _set_aside(connection, addition, now_ms)
+    connection.execute(_WATERMARK_UPDATE, [{**head, "updated_at_ms": now_ms} for head in heads])
+
+
+_WATERMARK_UPDATE = (
+    update(Watermark)
+    .where(
+        col(Watermark.till_id) == bindparam("b_till"), col(Watermark.epoch) == bindparam("b_epoch")
+    )
+    .values(
+        seq=bindparam("seq"),
+        head_hash=bindparam("head_hash"),
+        updated_at_ms=bindparam("updated_at_ms"),
+    )
+)
+
+
+def note_seen(connection: Connection, batches: Iterable[Batch], now_ms: int) -> None:
+    """Notes of the tills of `batches` when they spoke, and what their clocks were off."""
+    seen = [
+        {"b_till": batch.till_id, "b_now": now_ms, "b_offset": batch.clock_offset_ms}
+        for batch in sorted(batches, key=lambda batch: batch.till_id)
+    ]
+    if seen:
+        connection.execute(_SEEN_UPDATE, seen)
+
+
+_SEEN_UPDATE = (
+    update(Till)
+    .where(col(Till.till_id) == bindparam("b_till"))
+    .values(
+        last_seen_ms=bindparam("b_now"),
+        clock_offset_ms=func.coalesce(
+            bindparam("b_offset", type_=BigInteger), col(Till.clock_offset_ms)
+        ),
+    )
+)
 
 
 def set_aside_seqs(connection: Connection, batch: Batch) -> tuple[int, ...]:
@@ -113,8 +189,13 @@ def raise_alarm(connection: Connection, batch: Batch, code: str, seq: int, now_m
     )
 
 
-def _set_aside(connection: Connection, batch: Batch, entries: Sequence[Entry], now_ms: int) -> None:
-    bad = {seq: seen.reason for seq, seen, _, _ in entries if seen.reason is not None}
+def _set_aside(connection: Connection, addition: Addition, now_ms: int) -> None:
+    batch, seen, new_from = addition.arrival.batch, addition.arrival.seen, addition.new_from
+    bad = {
+        seq: each.reason
+        for seq, each in enumerate(seen[new_from:], batch.first_seq + new_from)
+        if each.reason is not None
+    }
     if not bad:
         return
     logged = connection.execute(

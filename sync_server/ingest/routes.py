@@ -3,14 +3,16 @@
 from litestar import post
 from litestar.concurrency import sync_to_thread
 
-from sync_server.answers import AnyRequest, office_of, refusals
+from sync_server.answers import AnyRequest, refusals
 from sync_server.auth.guards import source_of
-from sync_server.auth.tills import claiming_till, signing_till
+from sync_server.auth.signatures import UNAUTHORIZED
+from sync_server.auth.tills import claiming_till, forget_key, signing_key
 from sync_server.bodies import Places, read_body
 from sync_server.errors import Refused
 from sync_server.follower import Follower
+from sync_server.ingest.arrival import Arrival, arrive
 from sync_server.ingest.decoding import JSON_CONTENT_TYPE, decode_body
-from sync_server.ingest.take import take
+from sync_server.ingest.together import Together
 from wire.batches import BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, Ack, BatchError
 
 EVENTS_PATH = "/v1/events"
@@ -33,20 +35,28 @@ EVENTS_PATH = "/v1/events"
 )
 async def take_events(request: AnyRequest) -> Ack:
     """Reads the batch, sees who signed it, and takes it."""
-    await sync_to_thread(claiming_till, request)
+    await claiming_till(request)
+    together = request.app.state["together"]
+    assert isinstance(together, Together)
     places = request.app.state["batch_places"]
     assert isinstance(places, Places)
     with places.one(source_of(request)):
         body = await read_body(request, BATCH_BYTES_MAX)
-        ack = await sync_to_thread(_take, request, body)
+        arrival = await sync_to_thread(_arrive, request, body)
+        try:
+            ack = await together.take(arrival)
+        except Refused as refused:
+            if refused.status == UNAUTHORIZED:
+                forget_key(request, arrival.batch.till_id)
+            raise
     projector = request.app.state["projector"]
     if isinstance(projector, Follower):
         projector.wake()
     return ack
 
 
-def _take(request: AnyRequest, body: bytes) -> Ack:
-    till_id = signing_till(request, body)
+def _arrive(request: AnyRequest, body: bytes) -> Arrival:
+    till_id, public_key = signing_key(request, body)
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         batch = decode_body(content_type, body)
@@ -68,7 +78,7 @@ def _take(request: AnyRequest, body: bytes) -> Ack:
             f"Till {till_id} signed a batch of till {batch.till_id}.",
             "A till sends its own events only.",
         )
-    return take(office_of(request), batch)
+    return arrive(batch, public_key)
 
 
 routes = [take_events]

@@ -20,10 +20,12 @@ from sqlalchemy.engine import URL
 from scripts.virtual.postgresql import PostgreSQL
 from sync_server.app import create_app
 from sync_server.auth.attempts import Attempts
+from sync_server.auth.key_ring import KeyRing
 from sync_server.auth.tills import till_rate
 from sync_server.auth.users import Role, add_user
 from sync_server.database import Database
 from sync_server.feed.parts import FeedParts
+from sync_server.ingest.together import Together
 from sync_server.migrate import migrate
 from sync_server.office import Office, open_office
 from sync_server.projector import PROJECTION, project_all
@@ -287,7 +289,12 @@ def client(
 def http(client: TestClient[Litestar], office: Office) -> httpx.Client:
     """A client of the test's office: the application's state is made new for it."""
     client.app.state.update(
-        office=office, attempts=Attempts(), till_rate=till_rate(), feed_parts=FeedParts()
+        office=office,
+        attempts=Attempts(),
+        till_rate=till_rate(),
+        key_ring=KeyRing(),
+        together=Together(office),
+        feed_parts=FeedParts(),
     )
     client.cookies.clear()
     return client

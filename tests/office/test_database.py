@@ -17,7 +17,7 @@ from sync_server.database import Database, Lock, lock_exclusive, try_lock, upser
 from sync_server.errors import DatabaseError, RowRefused
 from sync_server.ingest import log as event_log
 from sync_server.ingest.acceptance import Head
-from sync_server.ingest.decoding import glance
+from sync_server.ingest.arrival import arrive
 from sync_server.migrate import migrate, newest_version, require_current
 from sync_server.office import Office, open_office
 from sync_server.projector import project_step
@@ -189,10 +189,10 @@ def test_an_event_that_commits_late_is_not_passed_over(
     def take_slowly() -> None:
         batch = slow.batch()
         with desk.office.database.write() as connection:
-            event_log.lock_head(connection, slow.till_id, 1)
-            seen = glance(batch.events[0], 1)
-            entry = (1, seen, batch.events[0], slow.hashes[1])
-            event_log.append(connection, batch, [entry], Head(1, slow.hashes[1]), 0)
+            event_log.lock_heads(connection, [(slow.till_id, 1)])
+            head = Head(1, slow.hashes[1])
+            new = event_log.Addition(arrive(batch), 0, slow.hashes[1:], head)
+            event_log.append(connection, [new], 0)
             taken.set()
             go_on.wait(10)
 
