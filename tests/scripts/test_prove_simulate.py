@@ -1,7 +1,7 @@
 """The simulation: the laws hold in every run, a run replays, and known faults are found."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -68,10 +68,12 @@ def test_an_office_that_acknowledges_what_it_did_not_commit_is_found(
 
 
 def test_a_watermark_that_passes_a_gap_is_found(site: Site, monkeypatch: pytest.MonkeyPatch):
-    def careless(head: OfficeHead, batch: Batch, known: dict[int, bytes]) -> object:
-        accepted = accept(head, batch, known)
+    def careless(
+        head: OfficeHead, batch: Batch, known: dict[int, bytes], chained: Sequence[bytes] | None
+    ) -> object:
+        accepted = accept(head, batch, known, chained)
         if isinstance(accepted, Gap):
-            return accept(OfficeHead(batch.first_seq - 1, batch.previous), batch, known)
+            return accept(OfficeHead(batch.first_seq - 1, batch.previous), batch, known, chained)
         return accepted
 
     monkeypatch.setattr(ingest, "accept", careless)
