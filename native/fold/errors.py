@@ -18,6 +18,10 @@ _FAULTS = {
         "Take away only what was added, or count anew.",
     ),
     8: ("The bytes are no tally.", "Make the tally anew."),
+    10: (
+        "The journey model's rules tell too many cases apart.",
+        "Use fewer thresholds, and none above two million.",
+    ),
     9: ("The persons chosen are not in ascending order.", "Sort them, and name each once."),
 }
 _NO_MEMORY = 1

@@ -5,7 +5,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
 
 cdef extern from "counts.h":
     enum:
-        NO_PHASE, NO_DAYS, NO_TRIP, NO_STEP, NO_DAY, NO_VALUE, PHASES_MAX
+        NO_PHASE, NO_DAYS, NO_TRIP, NOT_PLACED, NO_DAY, NO_VALUE, PHASES_MAX, WIDTH, BLOCK, BLOCKS
         FINE, NO_MEMORY, BAD_KIND, BAD_CHANNEL, BAD_STORE, NOT_SORTED, TOO_MANY_ROWS, NOT_A_TALLY
         OUTCOMES, STANDINGS, NOT_BACK_YET, LAPSED
         FLOW_STEPS_MAX, NPS_MAX, RATING_MAX, RECENT_MONTHS
@@ -15,8 +15,7 @@ cdef extern from "counts.h":
         uint8_t phase, with_purchase, loops
         int32_t purchases_min, purchases_max, days_min, days_max, value_min, value_max
     ctypedef struct CKind "Kind":
-        uint16_t first, end
-        int16_t always
+        int32_t first, end
     ctypedef struct CRules "Rules":
         int32_t service_days, quiet_days, lapse_days, lapse_intervals, start_up_days
         int64_t same_trip_ms
@@ -39,19 +38,19 @@ cdef extern from "counts.h":
         int64_t rows
     ctypedef struct Step:
         int64_t began_ms, ended_ms
-        int32_t next, phase
+        int32_t trip
+        int16_t phase
     ctypedef struct Trip:
-        int64_t opened_ms, bought_ms, last_bought_ms, cents
-        int32_t opened_day, last_day, bought_day, days_since, first_step, last_step, caused_by
+        int64_t opened_ms, bought_ms, last_bought_ms
+        int32_t opened_day, last_day, bought_day, days_since, caused_by
         uint16_t store, bought_store
         int16_t came_from
         uint16_t standing, outcome
     ctypedef struct Person:
         Trip *trip
         Step *step
-        int32_t *row_trip
-        int16_t *row_phase
-        int32_t trips, has_bought, bought_day
+        int64_t *row_place
+        int32_t trips, steps, has_bought, bought_day
         uint16_t last_store
     ctypedef struct Sparse:
         uint64_t *key
@@ -61,8 +60,8 @@ cdef extern from "counts.h":
         uint64_t key, count
     ctypedef struct Spread:
         uint32_t *dense
-        uint64_t *blocks
-        int64_t slots, width, block_shift
+        uint8_t *blocks
+        int64_t slots
         Sparse large
     ctypedef struct Window:
         int32_t first_day, end_day, now_day, began_day
@@ -91,7 +90,7 @@ cdef extern from "counts.h":
         int64_t ratings[198]
     ctypedef struct CTally "Tally":
         Sums sum
-        Spread phase_minutes, minutes_to_buy, days_between
+        Spread spread
         int64_t *ways
         int64_t *ways_cents
         int64_t *uses
@@ -118,9 +117,11 @@ cdef extern from "counts.h":
 
     int make_room(Person *, int64_t) nogil
     void free_room(Person *) nogil
-    void fold_person(
-        Person *, const CRules *, const CRows *, int64_t, int64_t, int32_t, int32_t, int32_t, void *
+    int fold_person(
+        Person *, const CRules *, const CRows *, int64_t, int64_t, int32_t, int32_t, int32_t
     ) nogil
+    int fill_places(CRules *) nogil
+    void free_rules(CRules *) nogil
     int rows_fault(const CRules *, const CRows *, int64_t, int64_t) nogil
     int64_t patience(Person *, const CRules *) nogil
     uint64_t floor_rows(const CRows *, int64_t, int64_t) nogil

@@ -4,12 +4,12 @@
 from hashlib import blake2b
 
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc
 from libc.string cimport memset
 
-from native.fold.folding cimport CKind, CRule, CRules, NO_PHASE, PHASES_MAX
+from native.fold.folding cimport CKind, CRule, CRules, PHASES_MAX, fill_places, free_rules
 
-from native.fold.errors import FoldRefused
+from native.fold.errors import FoldRefused, refusal
 
 DIGEST_BYTES = 16
 
@@ -26,11 +26,11 @@ cdef class Rules:
         memset(&self.c, 0, sizeof(CRules))
 
     def __dealloc__(self):
-        free(self.c.kind)
-        free(self.c.rule)
+        free_rules(&self.c)
 
     def __init__(self, tables):
         cdef int32_t i, n = 0
+        cdef int fault
         cdef CRule *rule
         self.c.service_days = tables.service_days
         self.c.quiet_days = tables.quiet_days
@@ -77,9 +77,10 @@ cdef class Rules:
                 rule.days_min, rule.days_max = clipped(given.days_since_purchase)
                 rule.value_min, rule.value_max = clipped(given.value)
             self.c.kind[i].end = n
-            self.c.kind[i].always = NO_PHASE if not rules else -2
-            if rules and rules[0] == (rules[0].phase, None, None, None, None, False):
-                self.c.kind[i].always = rules[0].phase
+        with nogil:
+            fault = fill_places(&self.c)
+        if fault:
+            raise refusal(fault)
         told = repr(tuple(tuple(map(tuple, part)) if name == "kinds" else part
                           for name, part in tables._asdict().items()))
         self.digest = blake2b(told.encode(), digest_size=DIGEST_BYTES).digest()

@@ -1,10 +1,12 @@
-/* Counts per value, exact: of minutes and days, by slot (a phase; whether a loop). */
+/* Counts per value, exact, by slot. */
 #ifndef KLANTREIS_SPREAD_H
 #define KLANTREIS_SPREAD_H
 
 #include "fold.h"
 
-#define BLOCKS 64  /* of a slot: which hold a count is a bit each */
+#define WIDTH (1 << 16)   /* of a slot: minutes of 45 days */
+#define BLOCK 1024        /* values; which blocks hold a count is kept, so that the others are skipped */
+#define BLOCKS (WIDTH / BLOCK)
 #define SLOT_SHIFT 48
 
 /* A count per key: open addressing, at most half full. */
@@ -87,20 +89,23 @@ static inline Keyed *sparse_sorted(const Sparse *s, uint64_t *n) {
     return found;
 }
 
-/* Counts of values from 0 on, one row of them a slot; rare large values beside it. */
+#define WAITING_MAX 1024
+
+/* Counts of values from 0 on, one row of them a slot; rare large values beside it. The rows are far
+ * larger than the nearest caches, so values wait to be counted many at a time. */
 typedef struct {
     uint32_t *dense;
-    uint64_t *blocks;  /* of each slot */
-    int64_t slots, width, block_shift;
-    Sparse large;  /* slot << SLOT_SHIFT | value */
+    uint8_t *blocks;  /* 1 for each that may hold a count */
+    int64_t slots;
+    Sparse large;     /* slot << SLOT_SHIFT | value */
+    int64_t n_waiting;
+    uint32_t waiting[WAITING_MAX];  /* slot << 16 | value */
 } Spread;
 
-static inline int spread_room(Spread *s, int64_t slots, int64_t width) {
+static inline int spread_room(Spread *s, int64_t slots) {
     s->slots = slots;
-    s->width = width;
-    for (s->block_shift = 0; width >> s->block_shift > BLOCKS;) s->block_shift++;
-    s->dense = calloc((size_t)(slots * width), sizeof(uint32_t));
-    s->blocks = calloc((size_t)slots, sizeof(uint64_t));
+    s->dense = calloc((size_t)(slots * WIDTH), sizeof(uint32_t));
+    s->blocks = calloc((size_t)(slots * BLOCKS), 1);
     return s->dense && s->blocks ? FINE : NO_MEMORY;
 }
 
@@ -109,60 +114,45 @@ static inline void spread_free(Spread *s) {
     sparse_free(&s->large);
 }
 
-/* Counts that wait for their cache line: a table of minutes does not fit the nearest caches. */
-#define WAITING_MAX 64
-typedef struct {
-    uint32_t *count[WAITING_MAX];
-    int32_t n;
-} Waiting;
-
-static inline void count_waiting(Waiting *w) {
-    for (int32_t i = 0; i < w->n; i++) ++*w->count[i];
-    w->n = 0;
+static void count_waiting(Spread *s) {
+    uint32_t *dense = s->dense;
+    uint8_t *blocks = s->blocks;
+    int64_t n = s->n_waiting;
+    for (int64_t i = 0; i < n; i++) {
+        dense[s->waiting[i]]++;
+        blocks[s->waiting[i] / BLOCK] = 1;
+    }
+    s->n_waiting = 0;
 }
 
-static inline int spread_add(Waiting *w, Spread *s, int64_t slot, int64_t value) {
-    if (value < s->width) {
-        value = value > 0 ? value : 0;
-        uint32_t *count = s->dense + slot * s->width + value;
-        __builtin_prefetch(count, 1);
-        s->blocks[slot] |= (uint64_t)1 << (value >> s->block_shift);
-        w->count[w->n++] = count;
-        if (w->n == WAITING_MAX) count_waiting(w);
-        return FINE;
-    }
-    return sparse_add(&s->large, (uint64_t)slot << SLOT_SHIFT | (uint64_t)value, 1);
+INLINE int spread_add(Spread *s, int64_t slot, int64_t value) {
+    if (UNLIKELY(value >= WIDTH)) return sparse_add(&s->large, (uint64_t)slot << SLOT_SHIFT | (uint64_t)value, 1);
+    s->waiting[s->n_waiting++] = (uint32_t)(slot * WIDTH + (value > 0 ? value : 0));
+    if (UNLIKELY(s->n_waiting == WAITING_MAX)) count_waiting(s);
+    return FINE;
 }
 
 static inline int spread_holds(const Spread *s, const Spread *part) {
-    for (int64_t slot = 0; slot < s->slots; slot++)
-        for (uint64_t left = part->blocks[slot]; left; left &= left - 1) {
-            int64_t first = slot * s->width + ((int64_t)__builtin_ctzll(left) << s->block_shift);
-            for (int64_t i = first; i < first + ((int64_t)1 << s->block_shift); i++)
-                if (s->dense[i] < part->dense[i]) return 0;
-        }
+    for (int64_t block = 0; block < s->slots * BLOCKS; block++)
+        for (int64_t i = block * BLOCK; part->blocks[block] && i < (block + 1) * BLOCK; i++)
+            if (s->dense[i] < part->dense[i]) return 0;
     return sparse_holds(&s->large, &part->large);
 }
 
 static inline int spread_merge(Spread *into, const Spread *from, int is_taken_away) {
     uint32_t sign = is_taken_away ? UINT32_MAX : 1;
-    for (int64_t slot = 0; slot < into->slots; slot++) {
-        into->blocks[slot] |= from->blocks[slot];
-        for (uint64_t left = from->blocks[slot]; left; left &= left - 1) {
-            int64_t first = slot * into->width + ((int64_t)__builtin_ctzll(left) << into->block_shift);
-            for (int64_t i = first; i < first + ((int64_t)1 << into->block_shift); i++)
-                into->dense[i] += sign * from->dense[i];
-        }
+    for (int64_t block = 0; block < into->slots * BLOCKS; block++) {
+        if (!from->blocks[block]) continue;
+        into->blocks[block] = 1;
+        for (int64_t i = block * BLOCK; i < (block + 1) * BLOCK; i++) into->dense[i] += sign * from->dense[i];
     }
     return sparse_merge(&into->large, &from->large, is_taken_away);
 }
 
 static inline uint64_t slot_count(const Spread *s, int64_t slot) {
     uint64_t count = 0;
-    for (uint64_t left = s->blocks[slot]; left; left &= left - 1) {
-        int64_t first = slot * s->width + ((int64_t)__builtin_ctzll(left) << s->block_shift);
-        for (int64_t i = first; i < first + ((int64_t)1 << s->block_shift); i++) count += s->dense[i];
-    }
+    for (int64_t block = slot * BLOCKS; block < (slot + 1) * BLOCKS; block++)
+        for (int64_t i = block * BLOCK; s->blocks[block] && i < (block + 1) * BLOCK; i++) count += s->dense[i];
     for (uint64_t i = 0; i < s->large.places; i++)
         if (s->large.key[i] && (int64_t)((s->large.key[i] - 1) >> SLOT_SHIFT) == slot)
             count += s->large.count[i];
@@ -173,16 +163,14 @@ static inline uint64_t slot_count(const Spread *s, int64_t slot) {
  * exceed (type 1 of Hyndman and Fan). `large` is `sparse_sorted` of the spread's. */
 static inline void slot_ranks(const Spread *s, const Keyed *large, uint64_t n_large, int64_t slot,
                               uint64_t count, const double *shares, int64_t *found, int n) {
+    const uint32_t *dense = s->dense + slot * WIDTH;
     uint64_t seen = 0;
     int next = 0;
-    for (uint64_t left = s->blocks[slot]; left && next < n; left &= left - 1) {
-        int64_t first = (int64_t)__builtin_ctzll(left) << s->block_shift;
-        const uint32_t *dense = s->dense + slot * s->width;
-        for (int64_t i = first; i < first + ((int64_t)1 << s->block_shift); i++) {
-            if (!dense[i]) continue;
-            seen += dense[i];
-            while (next < n && (double)seen >= shares[next] * (double)count) found[next++] = i;
-        }
+    for (int64_t i = 0; i < WIDTH && next < n; i++) {
+        if (i % BLOCK == 0 && !s->blocks[slot * BLOCKS + i / BLOCK]) { i += BLOCK - 1; continue; }
+        if (!dense[i]) continue;
+        seen += dense[i];
+        while (next < n && (double)seen >= shares[next] * (double)count) found[next++] = i;
     }
     for (uint64_t i = 0; i < n_large && next < n; i++) {
         if ((int64_t)(large[i].key >> SLOT_SHIFT) != slot) continue;

@@ -4,9 +4,6 @@
 
 #include "spread.h"
 
-#define FLOW_STEPS_MAX 8
-#define MINUTES_DENSE (1 << 16)  /* 45 days */
-#define DAYS_DENSE (1 << 10)
 #define NPS_MAX 10
 #define RATING_MIN 1
 #define RATING_MAX 5
@@ -37,6 +34,7 @@ typedef struct {
     int64_t outcomes[OUTCOMES], buyers[STANDINGS], nps[NPS_MAX + 1];
     int64_t reached[PHASES_MAX], dropped_off[PHASES_MAX + 1], ratings[(PHASES_MAX + 1) * (RATING_MAX + 1)];
 } Sums;
+#define SLOTS_MORE 4  /* after the phases */
 #define SUMS ((int64_t)(sizeof(Sums) / sizeof(int64_t)))
 
 typedef struct {
@@ -50,7 +48,7 @@ typedef struct {
     int64_t *cents, n_cents;      /* of the next two, which may be below 0 */
     int64_t *ways_cents, *buying_cents;
     Sparse cohorts;               /* all others: month of the first purchase << 16 | months since */
-    Spread phase_minutes, minutes_to_buy, days_between;
+    Spread spread;                /* minutes in each phase; minutes to buy, days between: no loop, loop */
     int keeps_buyers;
     Buyers buyers;
 
@@ -59,7 +57,6 @@ typedef struct {
     uint32_t person_number;
     int32_t recent_month;
     int16_t *months;              /* of each day up to DAY_MAX */
-    Waiting waiting;
     Person scratch;
 } Tally;
 
@@ -102,15 +99,13 @@ static int tally_room(Tally *t, const Rules *r, const Window *w, int keeps_buyer
     t->buying_cents = t->cents + ways;
     t->keeps_buyers = keeps_buyers;
     t->recent_month = month_of(t, w->began_day);
-    int went_wrong = spread_room(&t->phase_minutes, P, MINUTES_DENSE)
-        | spread_room(&t->minutes_to_buy, 2, MINUTES_DENSE) | spread_room(&t->days_between, 2, DAYS_DENSE);
-    return went_wrong ? NO_MEMORY : FINE;
+    return spread_room(&t->spread, P + SLOTS_MORE);
 }
 
 static void tally_free(Tally *t) {
     free(t->counts), free(t->cents), free(t->month_seen), free(t->months), free(t->buyers.buyer);
     sparse_free(&t->cohorts);
-    spread_free(&t->phase_minutes), spread_free(&t->minutes_to_buy), spread_free(&t->days_between);
+    spread_free(&t->spread);
     free_room(&t->scratch);
 }
 
@@ -162,9 +157,7 @@ static int tally_holds(const Tally *t, const Tally *part) {
     for (int64_t i = 0; i < SUMS; i++) if (whole[i] < of_part[i]) return 0;
     for (int64_t i = 0; i < t->n_counts; i++) if (t->counts[i] < part->counts[i]) return 0;
     return sparse_holds(&t->cohorts, &part->cohorts)
-        && spread_holds(&t->phase_minutes, &part->phase_minutes)
-        && spread_holds(&t->minutes_to_buy, &part->minutes_to_buy)
-        && spread_holds(&t->days_between, &part->days_between);
+        && spread_holds(&t->spread, &part->spread);
 }
 
 /* Adds the counts of other persons, made with the same rules and window; or takes them away. */
@@ -176,9 +169,7 @@ static int tally_merge(Tally *t, Tally *o, int is_taken_away) {
     for (int64_t i = 0; i < t->n_counts; i++) t->counts[i] += sign * o->counts[i];
     for (int64_t i = 0; i < t->n_cents; i++) t->cents[i] += sign * o->cents[i];
     int went_wrong = sparse_merge(&t->cohorts, &o->cohorts, is_taken_away)
-        | spread_merge(&t->phase_minutes, &o->phase_minutes, is_taken_away)
-        | spread_merge(&t->minutes_to_buy, &o->minutes_to_buy, is_taken_away)
-        | spread_merge(&t->days_between, &o->days_between, is_taken_away);
+        | spread_merge(&t->spread, &o->spread, is_taken_away);
     if (is_taken_away) {
         sort_buyers(&t->buyers), sort_buyers(&o->buyers);
         buyers_remove(&t->buyers, &o->buyers);

@@ -9,8 +9,8 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from native.fold.folding cimport (
-    Chosen, CTally, Enrolled, FINE, FLOW_STEPS_MAX, Keyed, NO_MEMORY, NOT_A_TALLY, NPS_MAX, OUTCOMES,
-    RATING_MAX, RECENT_MONTHS, Reader, Sparse, Spread, STANDINGS, Target, Window, Writer, read_tally,
+    BLOCK, BLOCKS, Chosen, CTally, Enrolled, FINE, FLOW_STEPS_MAX, Keyed, NO_MEMORY, NOT_A_TALLY, NPS_MAX, OUTCOMES,
+    RATING_MAX, RECENT_MONTHS, Reader, Sparse, Spread, STANDINGS, Target, WIDTH, Window, Writer, read_tally,
     slot_count, slot_ranks, sort_buyers, sparse_sorted, tally_free, tally_merge, tally_room, tally_rows,
     write_tally,
 )
@@ -179,19 +179,17 @@ cdef class Tally:
         The value at a share is the smallest that at least this share of the values do not exceed.
         `shares` ascend, above 0 and up to 1. Slots without values are left out.
         """
-        return {
-            "phase_minutes": spread_ranks(&self.c.phase_minutes, shares),
-            "minutes_to_buy": spread_ranks(&self.c.minutes_to_buy, shares),
-            "days_between": spread_ranks(&self.c.days_between, shares),
-        }
+        return named(spread_ranks(&self.c.spread, shares), self.rules.c.phases)
 
     def spreads(self):
         """Of each measured quantity: (slot, value) → how many times. Takes long: see `ranks`."""
-        return {
-            "phase_minutes": spread_counts(&self.c.phase_minutes),
-            "minutes_to_buy": spread_counts(&self.c.minutes_to_buy),
-            "days_between": spread_counts(&self.c.days_between),
-        }
+        found = {name: {} for name in ("phase_minutes", "minutes_to_buy", "days_between")}
+        slots = named({i: i for i in range(self.c.spread.slots)}, self.rules.c.phases)
+        counted = spread_counts(&self.c.spread)
+        for name, of_name in slots.items():
+            for slot, place in of_name.items():
+                found[name].update(((slot, value), n) for value, n in counted[place].items())
+        return found
 
     def counts(self):
         """What was counted, by name, as dictionaries from code to count; zeros left out.
@@ -263,17 +261,34 @@ cdef list sparse_counts(const Sparse *sparse):
     return found
 
 
-cdef dict spread_counts(const Spread *spread):
-    cdef int64_t slot, value
+cdef dict named(dict by_slot, int64_t phases):
+    """What is known of each slot, by the name of the quantity and its own slot."""
+    found = {"phase_minutes": {}, "minutes_to_buy": {}, "days_between": {}}
+    for slot, known in by_slot.items():
+        if slot < phases:
+            found["phase_minutes"][slot] = known
+        elif slot < phases + 2:
+            found["minutes_to_buy"][slot - phases] = known
+        else:
+            found["days_between"][slot - phases - 2] = known
+    return found
+
+
+cdef list spread_counts(const Spread *spread):
+    cdef int64_t slot, value, block
     cdef const uint32_t *dense
-    found = {}
+    found = []
     for slot in range(spread.slots):
-        dense = spread.dense + slot * spread.width
-        for value in range(spread.width):
-            if dense[value]:
-                found[slot, value] = dense[value]
+        dense = spread.dense + slot * WIDTH
+        counts = {}
+        for block in range(BLOCKS):
+            if spread.blocks[slot * BLOCKS + block]:
+                for value in range(block * BLOCK, (block + 1) * BLOCK):
+                    if dense[value]:
+                        counts[value] = dense[value]
+        found.append(counts)
     for key, count in sparse_counts(&spread.large):
-        found[int(key >> 48), int(key & (2**48 - 1))] = count
+        found[int(key >> 48)][int(key & (2**48 - 1))] = count
     return found
 
 

@@ -5,8 +5,9 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
 from native.fold.folding cimport (
-    LAPSED, NO_DAY, NO_DAYS, NO_PHASE, NO_STEP, NO_TRIP, NOT_BACK_YET, NOT_ENDED, NOT_SORTED,
-    Person, Trip, fold_person, free_room, make_room, patience, rows_fault,
+    LAPSED, NO_DAY, NO_DAYS, NO_PHASE, NO_TRIP, NOT_PLACED, NOT_BACK_YET, NOT_ENDED, NOT_SORTED,
+    Person, Trip, fold_person,
+    free_room, make_room, patience, rows_fault,
 )
 from native.fold.rows cimport Rows
 from native.fold.rules cimport Rules
@@ -38,33 +39,33 @@ def person_trips(
         if make_room(&p, n):
             raise MemoryError
         with nogil:
-            fold_person(&p, &rules.c, &rows.c, 0, n, now_day, began_day, enrolled, NULL)
+            fault = fold_person(&p, &rules.c, &rows.c, 0, n, now_day, began_day, enrolled)
+        if fault:
+            raise refusal(fault)
         lapse, lapsed = None, False
         if p.has_bought:
             lapse_day = p.bought_day + patience(&p, &rules.c) + 1
             lapse, lapsed = lapse_day, now_day >= lapse_day
         if p.trips and p.trip[p.trips - 1].standing:
             p.trip[p.trips - 1].outcome = LAPSED if lapsed else NOT_BACK_YET
-        trips = [trip_tuple(&p, &p.trip[i]) for i in range(p.trips)]
-        placed = [
-            (
-                None if p.row_trip[i] == NO_TRIP else p.row_trip[i],
-                None if p.row_trip[i] == NO_TRIP or p.row_phase[i] == NO_PHASE else p.row_phase[i],
-            )
-            for i in range(n)
-        ]
+        steps = [[] for _ in range(p.trips)]
+        for i in range(1, p.steps):
+            ended = None if p.step[i].ended_ms == NOT_ENDED else p.step[i].ended_ms
+            steps[p.step[i].trip].append((p.step[i].phase, p.step[i].began_ms, ended))
+        trips = [trip_tuple(&p.trip[i], steps[i]) for i in range(p.trips)]
+        placed = [place_tuple(p.row_place[i]) for i in range(n)]
         return trips, placed, lapse, lapsed, p.last_store
     finally:
         free_room(&p)
 
 
-cdef tuple trip_tuple(const Person *p, const Trip *t):
-    cdef int32_t s = t.first_step
-    steps = []
-    while s != NO_STEP:
-        ended = None if p.step[s].ended_ms == NOT_ENDED else p.step[s].ended_ms
-        steps.append((p.step[s].phase, p.step[s].began_ms, ended))
-        s = p.step[s].next
+cdef tuple place_tuple(int64_t place):
+    if place == NOT_PLACED:
+        return None, None
+    return place >> 8, None if not place & 0xff else (place & 0xff) - 1
+
+
+cdef tuple trip_tuple(const Trip *t, list steps):
     return (
         t.opened_ms,
         t.opened_day,

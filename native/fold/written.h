@@ -91,37 +91,34 @@ static int read_sparse(Reader *r, Sparse *s, int64_t slots) {
 }
 
 static void write_spread(Writer *w, const Spread *s) {
-    for (int64_t slot = 0; slot < s->slots; slot++) {
-        uint64_t zeros = 0;
-        for (int64_t block = 0; block < BLOCKS && block << s->block_shift < s->width; block++) {
-            int64_t n = (int64_t)1 << s->block_shift, first = slot * s->width + block * n;
-            if (!(s->blocks[slot] >> block & 1)) { zeros += (uint64_t)n; continue; }
-            for (int64_t i = first; i < first + n; i++) {
-                if (!s->dense[i]) { zeros++; continue; }
-                write_zeros(w, &zeros);
-                write_number(w, zigzag(s->dense[i]));
-            }
+    uint64_t zeros = 0;
+    for (int64_t block = 0; block < s->slots * BLOCKS; block++) {
+        if (!s->blocks[block]) { zeros += BLOCK; continue; }
+        for (int64_t i = block * BLOCK; i < (block + 1) * BLOCK; i++) {
+            if (!s->dense[i]) { zeros++; continue; }
+            write_zeros(w, &zeros);
+            write_number(w, zigzag(s->dense[i]));
         }
-        write_zeros(w, &zeros);
     }
+    write_zeros(w, &zeros);
     write_sparse(w, &s->large);
 }
 
 static int read_spread(Reader *r, Spread *s) {
-    for (int64_t slot = 0; slot < s->slots; slot++)
-        for (int64_t i = 0; i < s->width && !r->went_wrong;) {
-            uint64_t number = read_number(r);
-            if (number) {
-                int64_t count = unzigzag(number);
-                r->went_wrong |= count < 0 || count > (int64_t)ROWS_MAX;
-                s->blocks[slot] |= (uint64_t)1 << (i >> s->block_shift);
-                s->dense[slot * s->width + i++] = (uint32_t)count;
-                continue;
-            }
-            uint64_t zeros = read_number(r);
-            if (zeros == 0 || zeros > (uint64_t)(s->width - i)) { r->went_wrong = 1; break; }
-            i += (int64_t)zeros;
+    int64_t n = s->slots * WIDTH;
+    for (int64_t i = 0; i < n && !r->went_wrong;) {
+        uint64_t number = read_number(r);
+        if (number) {
+            int64_t count = unzigzag(number);
+            r->went_wrong |= count < 0 || count > (int64_t)ROWS_MAX;
+            s->blocks[i / BLOCK] = 1;
+            s->dense[i++] = (uint32_t)count;
+            continue;
         }
+        uint64_t zeros = read_number(r);
+        if (zeros == 0 || zeros > (uint64_t)(n - i)) { r->went_wrong = 1; break; }
+        i += (int64_t)zeros;
+    }
     return read_sparse(r, &s->large, s->slots);
 }
 
@@ -130,7 +127,7 @@ static void write_tally(Writer *w, Tally *t) {
     write_row(w, t->counts, t->n_counts);
     write_row(w, t->cents, t->n_cents);
     write_sparse(w, &t->cohorts);
-    write_spread(w, &t->phase_minutes), write_spread(w, &t->minutes_to_buy), write_spread(w, &t->days_between);
+    write_spread(w, &t->spread);
     sort_buyers(&t->buyers);
     write_number(w, (uint64_t)t->buyers.n);
     int64_t person = 0;
@@ -148,8 +145,7 @@ static int read_tally(Reader *r, Tally *t) {
     read_row(r, (int64_t *)&t->sum, SUMS, 0);
     read_row(r, t->counts, t->n_counts, 0);
     read_row(r, t->cents, t->n_cents, INT64_MIN);
-    if (read_sparse(r, &t->cohorts, 0) || read_spread(r, &t->phase_minutes)
-        || read_spread(r, &t->minutes_to_buy) || read_spread(r, &t->days_between)) return NO_MEMORY;
+    if (read_sparse(r, &t->cohorts, 0) || read_spread(r, &t->spread)) return NO_MEMORY;
     uint64_t n = read_number(r);
     if (r->went_wrong || n > (uint64_t)(r->end - r->at) / 4 || (n && !t->keeps_buyers)) return NOT_A_TALLY;
     if (buyers_room(&t->buyers, (int64_t)n)) return NO_MEMORY;

@@ -33,8 +33,13 @@ RECEIPTS = [f"R{n}" for n in range(12)]
 some = settings(max_examples=150, deadline=None)
 
 
-def touchpoint_of(random: Random, number: int, persons: int) -> Touchpoint:
-    """Any touchpoint: purchases often, receipts that clash, days that differ from the instant's."""
+def touchpoint_of(
+    random: Random, number: int, persons: int, *, is_plain: bool = False
+) -> Touchpoint:
+    """Any touchpoint: purchases often, receipts that clash, days that differ from the instant's.
+
+    A plain one has no cause and no value, as most have in a shop.
+    """
     step_ms = random.choice((60_000, 3_600_000, DAY_MS))
     at_ms = FIRST_DAY * DAY_MS + random.randrange(DAYS * DAY_MS) // step_ms * step_ms
     is_purchase = random.random() < 0.5
@@ -51,8 +56,8 @@ def touchpoint_of(random: Random, number: int, persons: int) -> Touchpoint:
         store=random.choice(("north", "south", None)),
         amount_cents=random.choice((None, 0, 1_250, -300)),
         reference=random.choice([*RECEIPTS, None]),
-        cause=random.choice([*RECEIPTS, None, None]),
-        value=random.choice((None, 0, 1, 3, 4, 5, 9, 10, 11, -1)),
+        cause=None if is_plain else random.choice([*RECEIPTS, None, None]),
+        value=None if is_plain else random.choice((None, 0, 1, 3, 4, 5, 9, 10, 11, -1)),
     )
 
 
@@ -60,9 +65,13 @@ def touchpoint_of(random: Random, number: int, persons: int) -> Touchpoint:
 def many_touchpoints(draw: st.DrawFn) -> list[Touchpoint]:
     random = Random(draw(st.integers(0, 2**32)))
     persons, count = draw(st.integers(1, 5)), draw(st.integers(0, 120))
-    found = [touchpoint_of(random, number, persons) for number in range(count)]
+    plain = draw(st.sampled_from((0.0, 0.7, 1.0)))
+    found = [
+        touchpoint_of(random, number, persons, is_plain=random.random() < plain)
+        for number in range(count)
+    ]
     # Some of the same event as another, purchases among them.
-    for number in range(draw(st.integers(0, count // 3))):
+    for number in range(draw(st.integers(0, round(count * (1 - plain) / 3)))):
         one, other = random.randrange(count), random.choice(found)
         event = {name: getattr(other, name) for name in EVENT}
         found[one] = msgspec.structs.replace(found[one], **event, id=f"{number}x")
