@@ -16,6 +16,7 @@ from sync_server.errors import RegistryError
 from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import current_models
 from sync_server.journeys.person import PersonJourney
+from sync_server.journeys.route_reading import walking_route
 from sync_server.journeys.service import DEFAULT_MODEL, choose_model
 from sync_server.journeys.service import journey as journey_of
 from sync_server.journeys.service import summary as summary_of
@@ -64,6 +65,35 @@ def summary(
         print_json(found)
     else:
         _print_summary(found)
+
+
+def route(
+    first: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=["%Y-%m-%d"], help="The day after the last."),
+    ] = None,
+    store: Annotated[list[str] | None, typer.Option(help="These stores only.")] = None,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prints through which departments visits go."""
+    with opened(data) as office:
+        now_ms = office.now_ms()
+        found = walking_route(office.database, now_ms, _day(first), _day(end), store or ())
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(f"{found.current.visits} visits, {found.first} up to {found.end}\n")
+    print_table(
+        ("department", "visits", "of all", "began here", "ended here", "most went to"),
+        [
+            (of.department or "-", of.visits, f"{of.share:.1%}", of.first, of.last, of.next or "-")
+            for of in found.current.departments
+        ],
+    )
 
 
 def journey(

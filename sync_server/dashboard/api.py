@@ -11,6 +11,8 @@ from sync_server.auth.guards import any_user, head_office
 from sync_server.journeys.model import Model, Trade
 from sync_server.journeys.model_file import current_models
 from sync_server.journeys.person import PersonJourney
+from sync_server.journeys.route import RouteSummary
+from sync_server.journeys.route_reading import walking_route
 from sync_server.journeys.service import DEFAULT_MODEL, choose_model, journey, summary
 from sync_server.journeys.summary import Summary
 from sync_server.office import Office
@@ -82,6 +84,26 @@ def get_summary(
 
 
 @get(
+    "/v1/route",
+    operation_id="getRoute",
+    summary="The walking route through the departments, and that of the period before",
+    description="For head office only. Days are the stores' own.",
+    tags=["journeys"],
+    security=USER,
+    guards=[head_office],
+    responses=refusals(400, 401, 403, 404, 429),
+    sync_to_thread=True,
+)
+def get_route(
+    request: AnyRequest, first: From = None, end: To = None, store: StoreId = None
+) -> RouteSummary:
+    """The routes of all visits of a period."""
+    office = office_of(request)
+    stores = () if store is None else (store,)
+    return walking_route(office.database, office.now_ms(), first, end, stores)
+
+
+@get(
     "/v1/persons/{person:int}/journey",
     operation_id="getJourney",
     summary="One person's journey: trips, phases, touchpoints",
@@ -110,4 +132,4 @@ def models_of(office: Office) -> dict[str, Model]:
     return current_models(office.settings.data_dir / "models")
 
 
-routes: list[Any] = [get_models, get_summary, get_journey]
+routes: list[Any] = [get_models, get_summary, get_route, get_journey]

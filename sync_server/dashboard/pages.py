@@ -14,15 +14,19 @@ from sync_server.auth.guards import head_office
 from sync_server.dashboard import figures, page, person_page
 from sync_server.dashboard.api import PERSON_MAX, PersonNumber, models_of
 from sync_server.dashboard.assets import asset_url, style_hashes
+from sync_server.dashboard.care_rows import care_rows
 from sync_server.dashboard.checkout_rows import opportunity_rows, store_rows, till_rows
 from sync_server.dashboard.choice import Chosen, chosen_by_default, presets
 from sync_server.dashboard.customer_rows import rfm_grid, rfm_notes, rfm_rows
+from sync_server.dashboard.route_figure import department_rows, route_figure
 from sync_server.dashboard.timeline import timeline
 from sync_server.dashboard.voucher_rows import campaign_rows, uplift_rows, voucher_rows
 from sync_server.dashboard.wording import LANGUAGES, Wording, choose_language, wording
 from sync_server.errors import DatabaseError, OfficeError, Refused
 from sync_server.journeys import service
+from sync_server.journeys.asking import UnknownError
 from sync_server.journeys.model import Model, Trade
+from sync_server.journeys.route_reading import walking_route
 from sync_server.journeys.summary import Summary
 from sync_server.registry.routes import USER
 
@@ -102,6 +106,60 @@ def get_summary_page(
 
 
 @get(
+    "/route",
+    operation_id="getRoutePage",
+    summary="The walking route through the departments as a page",
+    description="For head office only. `first` and `last` are days, both included.",
+    tags=["pages"],
+    security=USER,
+    guards=[head_office],
+    media_type=MediaType.HTML,
+    responses=refusals(400, 401, 403, 429),
+    sync_to_thread=True,
+)
+def get_route_page(
+    request: AnyRequest, first: Asked = "", last: Asked = "", store: Asked = "", lang: Asked = ""
+) -> Response[str]:
+    """The route of a period and store; by default of the last weeks recorded."""
+    office, words = office_of(request), _words(request, lang)
+    known = service.choices(office.database, office.now_ms())
+    chosen = chosen_by_default(Chosen("", "", first, last, store), known.recorded)
+    shown: dict[str, Any] = {"route": None}
+    problem: OfficeError | None = None
+    try:
+        asked = (chosen.first_day(), chosen.end_day(), (store,) if store else ())
+        found = walking_route(office.database, office.now_ms(), *asked)
+    except DatabaseError:
+        raise
+    except OfficeError as error:
+        problem = error
+    else:
+        names = {store.store_id: store.name for store in known.stores}
+        span = words("scope_days", **_span(found.first, found.end - ONE_DAY, words))
+        query = {"from": found.first, "to": found.end, **({"store": store} if store else {})}
+        shown = {
+            "route": found,
+            "scope": f"{span} · {names.get(store) or words('all_stores')}",
+            "lead": words("route_lead", n=words.number(found.current.visits)),
+            "figure": route_figure(found.current, words),
+            "department_rows": department_rows(found.current, found.previous, words),
+            "data_url": f"/v1/route?{urlencode(query)}",
+        }
+        chosen = chosen._replace(first=str(found.first), last=str(found.end - ONE_DAY))
+    return _page(
+        request,
+        "route.html",
+        words,
+        problem=problem,
+        here="route",
+        stores=known.stores,
+        recorded=known.recorded,
+        chosen=chosen,
+        **shown,
+    )
+
+
+@get(
     "/persons",
     operation_id="getPersonsPage",
     summary="The page to look a member up",
@@ -151,11 +209,11 @@ def get_person_page(
     try:
         of = service.choose_model(models_of(office), model)
         found = service.journey(office.database, person, of, office.now_ms(), chosen.trade_known())
-    except service.UnknownError as error:
+    except UnknownError as error:
         if error.code != "unknown_person":
             return _look_up(request, words, str(person), error)
         message = words("unknown_member", number=person)
-        unknown = service.UnknownError(error.code, message, words("unknown_member_fix"))
+        unknown = UnknownError(error.code, message, words("unknown_member_fix"))
         return _look_up(request, words, str(person), unknown)
     query = urlencode({"model": found.model, "trade": found.trade})
     return _page(
@@ -217,6 +275,7 @@ def _shown(model: Model, summary: Summary, names: dict[str, str], words: Wording
         "uplift_rows": uplift_rows(summary, words),
         "recognised_rows": page.recognised_rows(summary, words),
         "checkout_rows": page.checkout_rows(summary, words),
+        "care_rows": care_rows(summary, words),
         "store_rows": store_rows(summary, names, words),
         "till_rows": till_rows(summary, names, words),
         "opportunity_rows": opportunity_rows(model, summary, names, words),
@@ -262,4 +321,4 @@ def _page(
     return Response(html, status_code=status, media_type=MediaType.HTML, headers=headers)
 
 
-routes: list[Any] = [get_summary_page, get_persons_page, get_person_page]
+routes: list[Any] = [get_summary_page, get_route_page, get_persons_page, get_person_page]

@@ -209,7 +209,10 @@ def _counts(rows: Sequence[Any]) -> dict[str, int]:
 def within(
     stores: Stores, window: Window, at_ms: Mapped[int], store_id: Mapped[str]
 ) -> ColumnElement[bool]:
-    """Whether a row is in a window: its day is the day of its own store's time zone."""
+    """Whether a row is in a window: its day is the day of its own store's time zone.
+
+    Without a store it is that of most stores, and in no window of some stores.
+    """
 
     def days(zone: str) -> ColumnElement[bool]:
         first_ms = stores.begins_ms(zone, window.first_day)
@@ -233,5 +236,6 @@ def within(
                 store_id.in_(select(col(store.store_id)).where(col(store.time_zone) == zone)),
             )
             for zone in stores.zone_names
-        )
+        ),
+        and_(days(stores.home_zone), store_id.is_(None)),
     )

@@ -12,6 +12,7 @@ from sqlmodel import col
 
 from sync_server import tables
 from sync_server.journeys.campaign_reading import read_campaigns, read_campaigns_whole
+from sync_server.journeys.care_reading import read_care, read_care_whole
 from sync_server.journeys.checkout_reading import read_tills
 from sync_server.journeys.columns import Stores, within
 from sync_server.journeys.metrics import MetricTally
@@ -38,11 +39,13 @@ def read_sources(
     return Sources(
         metrics=read_metrics(connection, window),
         nobodys=read_nobodys(connection, stores, window),
+        care=read_care(connection, stores, window),
         tills=read_tills(connection, stores, window),
         campaigns=read_campaigns(connection, stores, window),
         whole=Whole(
             campaigns=read_campaigns_whole(connection, stores, window, apart),
             rfm=rfm_of(bought, window.now_day),
+            care=read_care_whole(connection, stores, window),
         ),
         kinds_known=frozenset(name for name in vocabulary.kinds.names if name is not None),
     )

@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from http import HTTPStatus
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from native.fold import Rows
 from sync_server.database import Database
-from sync_server.errors import OfficeError, Refused
 from sync_server.journeys import columns, days
+from sync_server.journeys.asking import UnknownError, or_today, windows
 from sync_server.journeys.compiled import in_words, journey_of, tally_windows
 from sync_server.journeys.model import Model, Placement, Trade
 from sync_server.journeys.person import PersonJourney, person_journey
@@ -22,19 +21,7 @@ from sync_server.journeys.tally import Window
 from sync_server.journeys.touchpoint import Touchpoint, date_of, day_of
 from sync_server.journeys.trips import Recording
 
-PERIOD_DAYS_MAX = 3_660
 DEFAULT_MODEL = "orientation-to-loyalty"
-
-
-class UnknownError(Refused):
-    """There is no such model, store or person."""
-
-    def __init__(self, code: str, message: str, fix: str) -> None:
-        super().__init__(HTTPStatus.NOT_FOUND, code, message, fix)
-
-
-class PeriodError(OfficeError):
-    """The period that was asked about is none."""
 
 
 class Choices(NamedTuple):
@@ -83,26 +70,11 @@ def summary(
     `UnknownError` and `PeriodError`.
     """
     with database.read() as connection:
-        stores = columns.read_stores(connection)
-        if store is not None and store not in stores.zone_of:
-            raise UnknownError(
-                "unknown_store",
-                f"There is no store {store!r}.",
-                "See the stores with: klantreis-office store list",
-            )
-        recorded = columns.read_recorded_days(connection, stores, now_ms)
-        days_known = _or_today(recorded, stores, now_ms)
-        window = _window(days_known, first, end, store, as_of)
-        length = window.end_day - window.first_day
-        before = Window(
-            first_day=window.first_day - length,
-            end_day=window.first_day,
-            now_day=window.now_day - length,
-            stores=window.stores,
-        )
+        asked = windows(connection, now_ms, first, end, () if store is None else (store,), as_of)
+        stores, recorded, window = asked.stores, asked.recorded, asked.current
         placement = model.for_trade(trade)
         recording = Recording(
-            began_day=days_known[0],
+            began_day=asked.days_known[0],
             enrolled_days=columns.read_enrolled_days(connection, stores),
         )
         vocabulary, buffers = Vocabulary(), empty_buffers()
@@ -124,7 +96,7 @@ def summary(
             recording_began=date_of(recorded[0]) if recorded else None,
             events_synced=columns.read_events_count(connection),
             current=of(window),
-            previous=of(before) if recorded and recorded[0] <= before.first_day else None,
+            previous=of(asked.previous) if asked.previous else None,
         )
 
 
@@ -148,7 +120,7 @@ def journey(
             )
         stores = columns.read_stores(connection)
         recorded = columns.read_recorded_days(connection, stores, now_ms)
-        days_known = _or_today(recorded, stores, now_ms)
+        days_known = or_today(recorded, stores, now_ms)
         now_day = day_of(as_of) if as_of else days_known[1] + 1
         touchpoints = columns.read_touchpoints(connection, stores, now_day, person)
         recording = Recording(
@@ -184,44 +156,3 @@ def _figures(
         columns.read_vouchers(connection, stores, window),
         read_sources(connection, stores, window, vocabulary, placement, Bought(*year.buyers())),
     )
-
-
-def _window(
-    recorded: tuple[int, int],
-    first: date | None,
-    end: date | None,
-    store: str | None,
-    as_of: date | None,
-) -> Window:
-    end_day = day_of(end) if end else recorded[1] + 1
-    if first is not None:
-        first_day = day_of(first)
-    else:
-        first_day = max(min(recorded[0], end_day - 1), end_day - PERIOD_DAYS_MAX)
-    if first_day < 0 or not 0 < end_day - first_day <= PERIOD_DAYS_MAX:
-        raise PeriodError(
-            "period",
-            f"The period from {date_of(first_day)} to {date_of(end_day)} is none: it must have "
-            f"1 to {PERIOD_DAYS_MAX} days, and its end is the day after the last.",
-            "Let `to` be later than `from`.",
-        )
-    now_day = day_of(as_of) if as_of else end_day
-    if now_day < end_day:
-        raise PeriodError(
-            "as_of",
-            f"As of {date_of(now_day)} the period up to {date_of(end_day)} was not over.",
-            "Leave `as_of` out, or give the end of the period or a later day.",
-        )
-    return Window(first_day=first_day, end_day=end_day, now_day=now_day, stores=_asked(store))
-
-
-def _asked(store: str | None) -> frozenset[str] | None:
-    return None if store is None else frozenset((store,))
-
-
-def _or_today(
-    recorded: tuple[int, int] | None, stores: columns.Stores, now_ms: int
-) -> tuple[int, int]:
-    """The days recorded; today for an office without a sale."""
-    today = stores.day_counter(None)(now_ms)
-    return recorded or (today, today)

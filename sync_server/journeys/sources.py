@@ -6,6 +6,7 @@ Everything in `Sources` is additive: over disjoint days, stores or persons, tall
 
 from msgspec import Struct, field
 
+from sync_server.journeys.care import CareTally, CareWhole
 from sync_server.journeys.checkout import Tills
 from sync_server.journeys.metrics import MetricTally
 from sync_server.journeys.rfm import Rfm
@@ -17,12 +18,14 @@ class Whole(Struct):
 
     campaigns: CampaignsWhole = field(default_factory=CampaignsWhole)
     rfm: Rfm | None = None
+    care: CareWhole = field(default_factory=CareWhole)
 
 
 class Sources(Struct):
     """Of one window."""
 
     metrics: MetricTally = field(default_factory=MetricTally)
+    care: CareTally = field(default_factory=CareTally)
     tills: Tills = field(default_factory=Tills)
     campaigns: CampaignTally = field(default_factory=CampaignTally)
     nobodys: dict[str, int] = field(default_factory=dict[str, int])

@@ -8,6 +8,7 @@ from datetime import date
 
 from msgspec import Struct, field
 
+from sync_server.journeys.care import Care, care_of
 from sync_server.journeys.checkout import Checkout, Till, checkout_of, stores_of, tills_of
 from sync_server.journeys.customers import Cohort, Customers, cohorts_of, customers_of
 from sync_server.journeys.kpis import Ground, KpiValue, kpis_of
@@ -102,6 +103,7 @@ class Figures(Struct, frozen=True):
     """The most valuable first."""
     rfm: Rfm | None
     """As of the summary's day, whatever the period; None when nobody bought."""
+    care: Care
     opportunities: tuple[Opportunity, ...]
     """The most valuable first."""
     kpis: tuple[KpiValue, ...]
@@ -171,6 +173,7 @@ def figures(
         cohorts=cohorts_of(journeys),
         losses=losses_of(model, journeys),
         rfm=sources.whole.rfm,
+        care=care_of(sources.care, sources.whole.care),
         opportunities=opportunities_of(model, journeys),
         kpis=kpis_of(model, Ground(journeys, sales, vouchers, sources)),
     )

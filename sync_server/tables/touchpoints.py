@@ -39,6 +39,8 @@ class SentTouchpoint(Table, table=True):
     """Whether its identifiers belong to several members; the strongest one counts."""
     referrer: int | None = Field(default=None, sa_type=BigInteger)
     """The person whose code `referral` is."""
+    department: str | None = Field(default=None, max_length=TEXT_CHARS_MAX)
+    """Where in the shop it was."""
 
 
 class SentIdentifier(Table, table=True):

@@ -93,6 +93,8 @@ class TouchpointIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     voucher: Text | None = None
     referral: Secret | None = None
     web_id: Secret | None = None
+    department: Text | None = None
+    """Of a price that was checked, of a department that was visited."""
 
 
 class MetricIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -124,10 +126,13 @@ class Sent(NamedTuple):
     campaign: str | None
     referral: bytes | None
     identifiers: tuple[Carried, ...]
+    department: str | None = None
 
     def content_hash(self) -> bytes:
         """16 bytes that tell it from another touchpoint under the same name."""
-        return blake2b(msgspec.msgpack.encode(tuple(self)), digest_size=16).digest()
+        # Without a department as it was when there was none: what is sent again is known again.
+        content = tuple(self) if self.department is not None else tuple(self)[:-1]
+        return blake2b(msgspec.msgpack.encode(content), digest_size=16).digest()
 
 
 class Metric(NamedTuple):
@@ -175,6 +180,7 @@ def understand(given: TouchpointIn | MetricIn, rules: Rules, now_ms: int) -> Sen
         campaign=given.campaign,
         referral=_referral_of_another(given, rules),
         identifiers=_identifiers(given, rules),
+        department=given.department,
     )
 
 

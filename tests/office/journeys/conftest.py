@@ -84,6 +84,11 @@ class Shop:
         self.row(tables.Touchpoint, **touchpoint(**key, **there, **purchase, id=name, cause=cause))
         return receipt
 
+    @property
+    def last_seq(self) -> int:
+        """The sequence number of what was rung up last."""
+        return self._seq
+
     def moment(self, at: str, person: int, kind: str, **columns: Any) -> None:
         """Records a touchpoint of another kind."""
         self._seq += 1

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from sync_server import tables
 from sync_server.database import Database
+from sync_server.journeys.asking import PeriodError, UnknownError
 from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import load_models
 from sync_server.journeys.service import (
-    PeriodError,
-    UnknownError,
     choices,
     choose_model,
     journey,

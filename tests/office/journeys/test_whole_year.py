@@ -12,6 +12,8 @@ from sync_server.journeys.checkout import Tills, TillTally
 from sync_server.journeys.checkout_reading import read_tills
 from sync_server.journeys.columns import read_stores
 from sync_server.journeys.rfm import Bought, RfmName, rfm_of
+from sync_server.journeys.route import route_of
+from sync_server.journeys.route_reading import read_route
 from sync_server.journeys.tally import Window, rank
 from sync_server.journeys.touchpoint import day_of
 from sync_server.journeys.vouchers import Campaign, CampaignTally, campaigns_of
@@ -239,3 +241,27 @@ def test_what_is_read_of_days_and_stores_adds_up_to_the_whole(whole_year: "Whole
     for name in CampaignTally.__struct_fields__:
         one, *two = (Counter(getattr(tally, name)) for tally in campaigns)
         assert one == two[0] + two[1]
+
+
+def test_the_walking_route_is_that_of_the_lines(whole_year: "WholeYear", period: Period) -> None:
+    with whole_year.read() as connection:
+        route = route_of(read_route(connection, read_stores(connection), period.window))
+    sql = """WITH named AS (SELECT basket_id, line, coalesce(department, '') AS department
+                            FROM line LEFT JOIN product USING (code)
+                            WHERE basket_id IN (SELECT basket_id FROM basket WHERE $here)),
+                  steps AS (SELECT * FROM named QUALIFY department IS DISTINCT FROM
+                            lag(department) OVER (PARTITION BY basket_id ORDER BY line)),
+                  ways AS (SELECT basket_id, department,
+                      row_number() OVER w - 1 AS step,
+                      coalesce(lag(department) OVER w, 'enter') AS origin,
+                      lead(department) OVER w AS following
+                      FROM steps WINDOW w AS (PARTITION BY basket_id ORDER BY line)),
+                  counted AS (SELECT least(step, 8) AS step, origin, department AS target FROM ways
+                              UNION ALL SELECT least(step + 1, 8), department, 'leave' FROM ways
+                              WHERE following IS NULL)
+             SELECT step, origin, target, count(*) FROM counted GROUP BY ALL
+             ORDER BY step, count(*) DESC, origin, target"""
+    assert whole_year.ask(period.sql(sql)) == [
+        (way.step, way.origin, way.target, way.visits) for way in route.ways
+    ]
+    assert route.visits > 50
