@@ -32,10 +32,11 @@ from scripts.bench.journeys_data import (
 from scripts.bench.journeys_peers import peers
 from sync_server.journeys.arrow import pa, pq
 from sync_server.journeys.compiled import new_tally, rules_for
+from sync_server.journeys.manifest import BucketFiles
 from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import load_models
 from sync_server.journeys.rows import COLUMNS
-from sync_server.journeys.store import ColumnStore, Manifest
+from sync_server.journeys.store import ColumnStore, create_store
 from sync_server.journeys.summary import figures
 from sync_server.journeys.tally import SalesTally, VoucherTally, Window
 from sync_server.journeys.trips import Recording
@@ -139,16 +140,16 @@ def write_buckets(directory: Path, n: int) -> tuple[ColumnStore, list[Path], int
     persons = max(1, n // ROWS_A_PERSON)
     buckets = max(2, -(-persons // PERSONS_A_BUCKET))
     names = vocabulary()
-    manifest = Manifest(1, buckets, names.kinds.names, names.channels.names, names.stores.names)
-    store = ColumnStore(directory, manifest)
-    files: list[Path] = []
-    rows = 0
+    store = create_store(directory / "columns", buckets)
+    store.vocabulary = names
+    manifest, files, rows = store.manifest, list[Path](), 0
     for bucket in range(buckets):
         first, last = (1 + persons * edge // buckets for edge in (bucket, bucket + 1))
         found = touchpoints(first, last - first, seed=1)
         table = pa.table({name: pa.array(found[name]) for name, _ in COLUMNS})
-        pq.write_table(table, store.base(bucket), compression="zstd")
-        files.append(store.base(bucket))
+        manifest.files[bucket] = BucketFiles(f"bucket-{bucket:04}.parquet", rows=table.num_rows)
+        files.append(Path(store.place.path(f"bucket-{bucket:04}.parquet")))
+        pq.write_table(table, files[-1], compression="zstd")
         rows += table.num_rows
     return store, files, rows
 

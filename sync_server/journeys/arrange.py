@@ -6,7 +6,7 @@ The same as `touchpoint.in_order` and `touchpoint.links`, for millions of rows a
 from typing import Any
 
 from sync_server.journeys.arrow import pa, pc
-from sync_server.journeys.rows import COLUMNS, Vocabulary
+from sync_server.journeys.rows import COLUMNS, NAMES_MAX, Vocabulary
 from sync_server.journeys.touchpoint import PURCHASE
 
 _TYPES = {"q": pa.int64(), "i": pa.int32(), "H": pa.uint16(), "B": pa.uint8()}
@@ -25,15 +25,19 @@ SCHEMA: Any = pa.schema(
 )
 """Of a bucket's file: what the fold reads, and what the rows are sorted and linked by."""
 
+WITHDRAWN = NAMES_MAX
+"""The kind of a row that takes an earlier one away: no name has this code."""
+
 EVENT = ("person", "at_ms", "till", "epoch", "seq")
 _ROW, _IS_OTHER, _PURCHASE_ROW = "row", "is_other", "purchase_row"
 
 
 def newest(table: Any) -> Any:
-    """Of rows with one id, the last."""
+    """Of rows with one id, the last, if that one does not take the others away."""
     numbered = table.append_column(_ROW, _numbers(table))
     last = numbered.group_by("id").aggregate([(_ROW, "max")]).column(f"{_ROW}_max")
-    return table.take(_sorted(last))
+    table = table.take(_sorted(last))
+    return table.filter(pc.not_equal(table.column("kind"), WITHDRAWN))
 
 
 def arrange(table: Any, vocabulary: Vocabulary) -> Any:

@@ -1,104 +1,140 @@
-"""History as Parquet files, one a bucket of persons, sorted by person and time.
+"""History as Parquet files, bucketed by person, in a folder here or in an object store.
 
-    DIRECTORY/columns.json                what the codes mean, how many buckets
-    DIRECTORY/bucket-0007.parquet         sorted; what the fold reads
-    DIRECTORY/bucket-0007/000012.parquet  what came since, in any order, until it is compacted
+    columns.json                          the manifest: which files count, what the codes in them mean
+    bucket-0007/000012-…-whole.parquet    sorted by person and time; what the fold reads
+    bucket-0007/000013-…-00.parquet       what came since, in any order, until it is compacted
+    bucket-0007/000012-…-members.parquet  on which day persons became members
 
 A person is in one bucket, so buckets are folded on their own and their counts added. Touchpoints
-are known by `id`: one that comes again takes the place of the one before. Needs pyarrow.
+are known by `id`: one that comes again takes the place of the one before. Files are never changed;
+a change writes new ones and then the manifest, so a reader sees all of it or nothing. Needs
+pyarrow, and DuckDB to compact.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from native.fold import NO_VALUE, Rows, Tally
-from sync_server.errors import OfficeError
-from sync_server.journeys.arrange import BUFFERS, SCHEMA, arrange, newest
-from sync_server.journeys.arrow import pa, pq
+from sync_server.journeys import bucket_file, compaction
+from sync_server.journeys.arrange import BUFFERS, SCHEMA, WITHDRAWN, arrange, newest
+from sync_server.journeys.arrow import pa, pc, pq
 from sync_server.journeys.compiled import Enrolled, in_words, merged, new_tally, rules_for
+from sync_server.journeys.manifest import (
+    MANIFEST,
+    BucketFiles,
+    ColumnsError,
+    Manifest,
+    new_manifest,
+    not_columns,
+    read_manifest,
+)
 from sync_server.journeys.model import Placement
-from sync_server.journeys.rows import COLUMNS, NO_STORE, VALUE_MAX, Names, Vocabulary
+from sync_server.journeys.places import Place
+from sync_server.journeys.rows import VALUE_MAX, Names, Vocabulary
 from sync_server.journeys.tally import JourneyTally, Window
 from sync_server.journeys.touchpoint import Touchpoint
 from sync_server.journeys.trips import Recording
 
-BUCKETS_MAX = 4_096
-ROWS_A_GROUP = 1 << 18
-MANIFEST = "columns.json"
-VERSION = 1
 _MIX = 0x9E3779B97F4A7C15
 
 
-class ColumnsError(OfficeError):
-    """A directory that holds no columns, or columns of another version."""
-
-
-class Manifest(Struct):
-    """What the codes in the files mean. Names are only ever added."""
-
-    version: int
-    buckets: int
-    kinds: list[str | None]
-    channels: list[str | None]
-    stores: list[str | None]
-
-
-def bucket_of(person: int, buckets: int) -> int:
-    """The bucket of a person: the upper half of Fibonacci hashing, modulo `buckets`."""
-    return ((person * _MIX & (2**64 - 1)) >> 32) % buckets
-
-
 class ColumnStore:
-    """The columns in a directory. One process writes at a time; any number read."""
+    """Columns as they were at one moment, and the way to change them.
 
-    def __init__(self, directory: Path, manifest: Manifest) -> None:
-        self.directory = directory
+    One process changes them at a time: a change that meets another's raises `ColumnsError` and
+    leaves everything as it was. Any number read.
+    """
+
+    def __init__(self, place: Place, manifest: Manifest) -> None:
+        self.place = place
+        self.manifest = manifest
         self.buckets = manifest.buckets
         self.vocabulary = Vocabulary(
             Names(manifest.kinds), Names(manifest.channels), Names(manifest.stores)
         )
 
-    def append(self, touchpoints: Iterable[Touchpoint]) -> int:
-        """Adds touchpoints, in any order, and returns how many."""
-        parts: dict[int, list[Touchpoint]] = {}
-        for touchpoint in touchpoints:
-            bucket = bucket_of(touchpoint.person, self.buckets)
-            parts.setdefault(bucket, []).append(touchpoint)
-        tables = {bucket: self._table(part) for bucket, part in parts.items()}
-        self.save()  # before the rows that use new codes
-        for bucket, table in tables.items():
-            parts_of = self._parts_directory(bucket)
-            parts_of.mkdir(exist_ok=True)
-            last = max((int(path.stem) for path in self._parts(bucket)), default=0)
-            _write(table, parts_of / f"{last + 1:06}.parquet")
-        return sum(table.num_rows for table in tables.values())
+    # ------------------------------------------------------------ changing
 
-    def compact(self) -> int:
+    def append(
+        self,
+        touchpoints: Iterable[Touchpoint],
+        *,
+        withdrawn: Iterable[tuple[int, str]] = (),
+        cursor: str | None = None,
+    ) -> int:
+        """Adds touchpoints, in any order, and takes those of `withdrawn` (person, id) away.
+
+        Returns how many rows were added. A touchpoint that is somebody else's now is withdrawn from
+        the person before. `cursor` becomes the manifest's.
+        """
+        change = Change(self)
+        rows = self.rows(touchpoints, withdrawn)
+        change.add(rows)
+        change.publish(cursor)
+        return rows.num_rows
+
+    def rows(
+        self, touchpoints: Iterable[Touchpoint], withdrawn: Iterable[tuple[int, str]] = ()
+    ) -> Any:
+        """What `append` takes, as a table of `SCHEMA` for `Change.add`."""
+        gone = (_gone(person, name) for person, name in withdrawn)
+        return pa.Table.from_pylist([*gone, *self._cells(touchpoints)], schema=SCHEMA)
+
+    def compact(self, *, cursor: str | None = None) -> int:
         """Sorts what came into the buckets it belongs to; returns how many buckets changed."""
-        changed = 0
-        for bucket in range(self.buckets):
-            parts = self._parts(bucket)
-            if parts:
-                _write(self._merged(bucket), self.base(bucket))
-                # A part that is still there after a crash is merged once more, to the same rows.
-                for part in parts:
-                    part.unlink()
-                changed += 1
+        change = Change(self)
+        with compaction.Sorter() as sorter:
+            changed = sum(change.compact(bucket, sorter) for bucket in range(self.buckets))
+        if changed or cursor is not None:
+            change.publish(cursor)
+            change.sweep()
         return changed
 
+    def change(self) -> "Change":
+        """Several changes that are published together."""
+        return Change(self)
+
+    # ------------------------------------------------------------- reading
+
     def read(self, bucket: int) -> Rows:
-        """A bucket's rows for the fold."""
-        if self._parts(bucket):
-            return _rows(self._merged(bucket).select(BUFFERS))
-        if not self.base(bucket).exists():
-            return _rows(SCHEMA.empty_table().select(BUFFERS))
-        return _rows(pq.read_table(self.base(bucket), columns=BUFFERS, use_threads=False))
+        """A bucket's rows for the fold, all at once."""
+        files = self.manifest.of(bucket)
+        with self._as_it_was():
+            if files.parts:
+                return bucket_file.rows_of(self._merged(files).select(BUFFERS))
+            if files.whole is None:
+                return bucket_file.no_rows()
+            return bucket_file.read_rows(self.place, files.whole)
+
+    def read_groups(self, bucket: int) -> Iterator[Rows]:
+        """A bucket's rows for the fold, some hundred thousand of whole persons at a time."""
+        files = self.manifest.of(bucket)
+        with self._as_it_was():
+            if files.parts:
+                with compaction.Sorter() as sorter:
+                    for table in sorter.merged(
+                        self.place, files.whole, files.parts, self.vocabulary
+                    ):
+                        yield bucket_file.rows_of(table)
+            elif files.whole is not None:
+                yield from bucket_file.read_groups(self.place, files.whole)
+
+    def members(self, bucket: int) -> Mapping[int, int]:
+        """The day on which each of a bucket's persons became a member, where it was exported."""
+        name = self.manifest.of(bucket).members
+        if name is None:
+            return {}
+        with self._as_it_was():
+            table = pq.read_table(self.place.path(name), filesystem=self.place.file_system)
+        return dict(
+            zip(table.column("person").to_pylist(), table.column("day").to_pylist(), strict=True)
+        )
 
     def tally(
         self,
@@ -128,30 +164,29 @@ class ColumnStore:
             tallies = list(pool.map(share, range(workers)))
         return in_words(merged(tallies), placement, self.vocabulary, in_full=in_full)
 
-    def _merged(self, bucket: int) -> Any:
-        base = self.base(bucket)
-        found = [pq.read_table(path, schema=SCHEMA) for path in self._parts(bucket)]
-        if base.exists():
-            found.insert(0, pq.read_table(base, schema=SCHEMA))
+    def _merged(self, files: BucketFiles) -> Any:
+        names = [*filter(None, (files.whole,)), *files.parts]
+        found = [
+            pq.read_table(
+                self.place.path(name), filesystem=self.place.file_system, use_threads=False
+            )
+            for name in names
+        ]
         return arrange(newest(pa.concat_tables(found)), self.vocabulary)
 
-    def _table(self, touchpoints: list[Touchpoint]) -> Any:
-        return pa.Table.from_pylist(list(self._cells(touchpoints)), schema=SCHEMA)
+    def _as_it_was(self) -> "_AsItWas":
+        return _AsItWas(self.place)
 
-    def _cells(self, touchpoints: list[Touchpoint]) -> Iterator[dict[str, Any]]:
-        kinds, channels, stores = (
-            self.vocabulary.kinds,
-            self.vocabulary.channels,
-            self.vocabulary.stores,
-        )
+    def _cells(self, touchpoints: Iterable[Touchpoint]) -> Iterator[dict[str, Any]]:
+        names = self.vocabulary
         for t in touchpoints:
             yield {
                 "person": t.person,
                 "at_ms": t.occurred_at_ms,
                 "day": t.day,
-                "kind": kinds.code(t.kind),
-                "channel": channels.code(t.channel),
-                "store": stores.code(t.store),
+                "kind": names.kinds.code(t.kind),
+                "channel": names.channels.code(t.channel),
+                "store": names.stores.code(t.store),
                 "joins": 0,
                 "belongs": 0,
                 "caused": 0,
@@ -166,87 +201,179 @@ class ColumnStore:
                 "voucher": t.voucher,
             }
 
-    def base(self, bucket: int) -> Path:
-        """The file of a bucket, as it is after compaction."""
-        return self.directory / f"bucket-{bucket:04}.parquet"
 
-    def _parts_directory(self, bucket: int) -> Path:
-        return self.directory / f"bucket-{bucket:04}"
+class Change:
+    """New files beside those in use; nothing of it counts before `publish`."""
 
-    def _parts(self, bucket: int) -> list[Path]:
-        return sorted(self._parts_directory(bucket).glob("*.parquet"))
+    def __init__(self, store: ColumnStore) -> None:
+        self._store = store
+        self._place = store.place
+        before = store.manifest
+        self._generation = before.generation + 1
+        self._files = {
+            bucket: msgspec.structs.replace(of, parts=list(of.parts))
+            for bucket, of in before.files.items()
+        }
+        self.recorded = before.recorded
+        self._own = secrets.token_hex(4)  # another's change at the same time has other names
 
-    def save(self) -> None:
-        """Writes the names behind the codes."""
-        names = self.vocabulary
-        manifest = Manifest(
-            VERSION, self.buckets, names.kinds.names, names.channels.names, names.stores.names
+    def empty(self) -> None:
+        """Leaves out all that there is: for columns that are written anew."""
+        self._files = {}
+
+    def add(self, rows: Any) -> None:
+        """Adds rows of `SCHEMA`, in any order, of the store's codes; of one id the last counts."""
+        if not rows.num_rows:
+            return
+        bucket = buckets_of(rows.column("person"), self._store.buckets)
+        order = pc.sort_indices(bucket)
+        rows, bucket = rows.take(order), bucket.take(order)
+        counts = pc.value_counts(bucket)
+        counted = zip(
+            counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True
         )
-        path = self.directory / MANIFEST
-        temporary = path.with_suffix(".new")
-        temporary.write_bytes(msgspec.json.encode(manifest))
-        temporary.replace(path)
+        start = 0
+        for of_bucket, count in sorted(counted):
+            files = self._of(of_bucket)
+            name = self._name(of_bucket, f"{len(files.parts):02}")
+            bucket_file.write_part(self._place, name, _last(rows.slice(start, count)))
+            files.parts.append(name)
+            files.rows += count
+            start += count
 
+    def compact(self, bucket: int, sorter: compaction.Sorter) -> bool:
+        """Makes one sorted file of a bucket's parts; whether there was something to do."""
+        files = self._files.get(bucket)
+        if files is None or not files.parts:
+            return False
+        name = self._name(bucket, "whole")
+        tables = sorter.merged(self._place, files.whole, files.parts, self._store.vocabulary)
+        rows = bucket_file.write_whole(self._place, name, tables)
+        self._files[bucket] = BucketFiles(whole=name, rows=rows, members=files.members)
+        return True
 
-def create_store(directory: Path, buckets: int) -> ColumnStore:
-    """A store without rows in a new or empty directory. Raises `ColumnsError`."""
-    if not 1 <= buckets <= BUCKETS_MAX:
-        raise ColumnsError(
-            "columns", f"{buckets} buckets are not possible.", f"Take 1 to {BUCKETS_MAX}."
+    def put(self, bucket: int, rows: Any) -> None:
+        """Makes arranged rows all that a bucket holds."""
+        name = self._name(bucket, "whole")
+        bucket_file.write_whole(self._place, name, [rows])
+        files = self._of(bucket)
+        files.whole, files.parts, files.rows = name, [], rows.num_rows
+
+    def set_members(self, bucket: int, rows: Any) -> None:
+        """Sets when a bucket's persons became members: `person`, ascending, and `day`."""
+        name = self._name(bucket, "members")
+        with self._place.create(name) as stream:
+            pq.write_table(rows, stream, compression="zstd")
+        self._of(bucket).members = name
+
+    def publish(self, cursor: str | None = None) -> None:
+        """Makes it the columns. Raises `ColumnsError` when somebody else changed them meanwhile."""
+        store, before = self._store, self._store.manifest
+        found = _read(self._place)
+        if found.generation != before.generation:
+            raise ColumnsError(
+                "columns_changed",
+                f"Somebody else changed the columns in {self._place} at the same time.",
+                "Let one process write them at a time; then do it again.",
+            )
+        names = store.vocabulary
+        after = Manifest(
+            version=before.version,
+            buckets=before.buckets,
+            kinds=names.kinds.names,
+            channels=names.channels.names,
+            stores=names.stores.names,
+            generation=self._generation,
+            cursor=before.cursor if cursor is None else cursor,
+            recorded=self.recorded,
+            files=dict(sorted(self._files.items())),
         )
-    if (directory / MANIFEST).exists():
-        raise ColumnsError(
-            "columns", f"{directory} holds columns already.", "Take another directory."
-        )
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    store = ColumnStore(directory, Manifest(VERSION, buckets, [], [], list(NO_STORE)))
-    store.save()
-    return store
+        after.unused = sorted(before.names - after.names)
+        self._place.write(MANIFEST, msgspec.json.encode(after))
+        store.manifest = after
+        for name in before.unused:
+            self._place.delete(name)
+
+    def sweep(self) -> None:
+        """Deletes what changes that broke off have left. Only who changes the columns may."""
+        manifest = self._store.manifest
+        in_use = {MANIFEST, *manifest.names, *manifest.unused}
+        for name in self._place.names():
+            if name not in in_use and name.startswith("bucket-"):
+                self._place.delete(name)
+
+    def _of(self, bucket: int) -> BucketFiles:
+        return self._files.setdefault(bucket, BucketFiles())
+
+    def _name(self, bucket: int, what: str) -> str:
+        return f"bucket-{bucket:04}/{self._generation:06}-{self._own}-{what}.parquet"
 
 
-def open_store(directory: Path) -> ColumnStore:
-    """The store in a directory. Raises `ColumnsError`."""
+class _AsItWas:
+    """Says what it means when a file that a manifest names is gone."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, FileNotFoundError):
+            raise ColumnsError(
+                "columns_changed",
+                f"The columns in {self._place} were changed twice while they were read, or a file"
+                f" of theirs is lost: {error}",
+                "Ask again; if it stays so, write them anew.",
+            ) from error
+
+
+def create_store(where: Place | Path | str, buckets: int) -> ColumnStore:
+    """A store without rows in a place that holds none. Raises `ColumnsError` and `PlaceError`."""
+    place = where if isinstance(where, Place) else Place(where)
+    manifest = new_manifest(buckets)
+    place.make()
+    if place.has(MANIFEST):
+        raise ColumnsError("columns", f"{place} holds columns already.", "Take another place.")
+    place.write(MANIFEST, msgspec.json.encode(manifest))
+    return ColumnStore(place, manifest)
+
+
+def open_store(where: Place | Path | str) -> ColumnStore:
+    """The store in a place. Raises `ColumnsError` and `PlaceError`."""
+    place = where if isinstance(where, Place) else Place(where)
+    return ColumnStore(place, _read(place))
+
+
+def buckets_of(persons: Any, buckets: int) -> Any:
+    """`bucket_of` for a column of persons."""
+    mixed = pc.multiply(pc.cast(persons, pa.uint64(), safe=False), pa.scalar(_MIX, pa.uint64()))
+    upper = pc.shift_right(mixed, pa.scalar(32, pa.uint64()))
+    whole = pc.multiply(pc.divide(upper, pa.scalar(buckets, pa.uint64())), buckets)
+    return pc.cast(pc.subtract(upper, whole), pa.int32())
+
+
+def _read(place: Place) -> Manifest:
     try:
-        manifest = msgspec.json.decode((directory / MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise ColumnsError(
-            "columns", f"{directory} holds no columns: {error}", "Write them anew."
-        ) from error
-    if manifest.version != VERSION:
-        raise ColumnsError(
-            "columns",
-            f"{directory} holds columns of version {manifest.version}, not {VERSION}.",
-            "Write them anew with this version.",
-        )
-    return ColumnStore(directory, manifest)
+        text = place.read(MANIFEST)
+    except FileNotFoundError as error:
+        raise not_columns(str(place), f"there is no {MANIFEST}") from error
+    return read_manifest(str(place), text)
 
 
-def _rows(table: Any) -> Rows:
-    buffers = [_buffer(table.column(name), code) for name, code in COLUMNS]
-    return Rows(*buffers)
+def _last(rows: Any) -> Any:
+    """Of rows with one id the last, so that a part has each id once."""
+    ids = rows.column("id")
+    if pc.count_distinct(ids).as_py() == rows.num_rows:
+        return rows
+    numbered = rows.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
+    last = numbered.group_by("id").aggregate([("row", "max")]).column("row_max")
+    return rows.take(last.take(pc.sort_indices(last)))
 
 
-def _buffer(column: Any, code: Any) -> Any:
-    """The numbers of a column without nulls, in one piece."""
-    chunks = [chunk for chunk in column.chunks if len(chunk)]
-    if not chunks:
-        nothing: Any = memoryview(b"")
-        return nothing.cast("B").cast(code)
-    whole = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
-    data: Any = memoryview(whole.buffers()[1])
-    numbers: Any = data.cast("B").cast(code)
-    return numbers[whole.offset : whole.offset + len(whole)]
-
-
-def _write(table: Any, path: Path) -> None:
-    """Writes a file that is there whole or not at all."""
-    temporary = path.with_suffix(".new")
-    pq.write_table(
-        table,
-        temporary,
-        compression="zstd",
-        row_group_size=ROWS_A_GROUP,
-        use_dictionary=["kind", "channel", "store", "joins", "till"],
-        write_statistics=["person", "at_ms"],
-    )
-    temporary.replace(path)
+def _gone(person: int, name: str) -> dict[str, Any]:
+    cells: dict[str, Any] = {
+        field.name: None if field.nullable else "" if field.type == pa.string() else 0
+        for field in SCHEMA
+    }
+    return {**cells, "person": person, "kind": WITHDRAWN, "id": name}

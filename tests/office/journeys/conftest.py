@@ -1,7 +1,8 @@
 """A shop whose sales are put straight into the tables, as the projector would."""
 
+import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from importlib.resources import files
@@ -10,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
+from moto.server import ThreadedMotoServer
+from pyarrow.fs import FileSystem
 from sqlalchemy import Connection, delete, insert
 from sqlalchemy.engine import URL
 
@@ -284,3 +287,18 @@ YEAR_ROWS = {
     ),
 }
 """Table and columns → the rows, as the oracle makes them."""
+@pytest.fixture(scope="module")
+def object_store() -> Generator[str]:
+    """The URL of a folder in an S3 server that runs here, to be completed by `in_object_store`."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server.start()
+    host, port = server.get_host_and_port()
+    query = f"endpoint_override={host}:{port}&scheme=http&region=us-east-1"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ACCESS_KEY_ID", "somebody")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "something")
+        file_system, _ = FileSystem.from_uri(f"s3://bucket?{query}&allow_bucket_creation=true")
+        file_system.create_dir("bucket")
+        yield f"s3://bucket/{{folder}}?{query}"
+    server.stop()

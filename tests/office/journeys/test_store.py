@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync_server.journeys.arrow import pq
+from sync_server.journeys.compaction import Sorter
 from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import load_models
-from sync_server.journeys.store import MANIFEST, ColumnsError, bucket_of, create_store, open_store
+from sync_server.journeys.manifest import MANIFEST, ColumnsError, bucket_of
+from sync_server.journeys.store import create_store, open_store
 from sync_server.journeys.tally import JourneyTally, Window, tally_journeys
 from sync_server.journeys.touchpoint import DAY_MS, KINDS, Touchpoint, in_order
 from sync_server.journeys.trips import Recording, journeys
@@ -79,10 +81,8 @@ def test_what_was_written_in_any_batches_is_folded_as_if_at_once(
                 store.compact()
         if compact:
             store.compact()
-        reopened = open_store(store.directory)
-        assert reopened.tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(
-            touchpoints
-        )
+        reopened = open_store(store.place)
+        assert reopened.tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(touchpoints)
 
 
 def test_a_touchpoint_that_comes_again_counts_once_as_it_is_now(tmp_path: Path) -> None:
@@ -110,15 +110,60 @@ def test_compaction_touches_only_the_buckets_something_came_for(tmp_path: Path) 
     assert store.compact() == 0
 
 
-def test_a_part_left_over_by_a_crash_changes_nothing(tmp_path: Path) -> None:
+def test_files_that_a_crash_left_change_nothing(tmp_path: Path) -> None:
     store = create_store(tmp_path / "columns", 1)
     touchpoints = some_touchpoints(3, 40)
+    store.append(touchpoints[:30])
+    change = store.change()
+    change.add(store.rows(touchpoints[:10]))
+    change.compact(0, Sorter())  # and then the process is gone
+    assert open_store(store.place).tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(
+        touchpoints[:30]
+    )
+    after = open_store(store.place)
+    after.append(touchpoints[30:])
+    after.compact()
+    assert after.tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(touchpoints)
+    in_use = {*after.manifest.names, *after.manifest.unused, MANIFEST}
+    assert set(store.place.names()) == in_use
+
+
+def test_a_touchpoint_that_is_withdrawn_is_gone(tmp_path: Path) -> None:
+    store = create_store(tmp_path / "columns", 3)
+    touchpoints = some_touchpoints(5, 40)
     store.append(touchpoints)
-    (part,) = (tmp_path / "columns" / "bucket-0000").glob("*.parquet")
-    kept = part.read_bytes()
     store.compact()
-    part.write_bytes(kept)
-    assert store.tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(touchpoints)
+    moved = msgspec.structs.replace(touchpoints[0], person=77)
+    store.append([moved], withdrawn=[(touchpoints[0].person, moved.id)])
+    expected = reference_tally([moved, *touchpoints[1:]])
+    assert store.tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == expected
+    store.compact()
+    assert store.tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == expected
+    assert sum(len(store.read(bucket)) for bucket in range(3)) == 40
+
+
+def test_who_reads_while_somebody_changes_sees_what_was(tmp_path: Path) -> None:
+    store = create_store(tmp_path / "columns", 2)
+    store.append(some_touchpoints(6, 30))
+    reader = open_store(store.place)
+    store.append(some_touchpoints(7, 60))
+    store.compact()
+    assert reader.tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(some_touchpoints(6, 30))
+    store.append(some_touchpoints(7, 61))
+    with pytest.raises(ColumnsError) as caught:
+        reader.tally(PLACEMENT, WINDOW, RECORDING, in_full=True)
+    assert caught.value.code == "columns_changed"
+
+
+def test_two_who_change_at_once_do_not_lose_each_others_rows(tmp_path: Path) -> None:
+    one, other = create_store(tmp_path / "columns", 2), open_store(tmp_path / "columns")
+    one.append(some_touchpoints(8, 20))
+    with pytest.raises(ColumnsError) as caught:
+        other.append(some_touchpoints(9, 20))
+    assert caught.value.code == "columns_changed"
+    assert open_store(one.place).tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(
+        some_touchpoints(8, 20)
+    )
 
 
 def test_every_bucket_is_used() -> None:
@@ -160,7 +205,7 @@ def test_the_files_are_plain_parquet(tmp_path: Path) -> None:
     store = create_store(tmp_path / "columns", 1)
     store.append(some_touchpoints(4, 30))
     store.compact()
-    table = pq.read_table(tmp_path / "columns" / "bucket-0000.parquet")
+    table = pq.read_table(tmp_path / "columns" / str(store.manifest.of(0).whole))
     assert table.num_rows == 30
     persons = table.column("person").to_pylist()
     assert persons == sorted(persons)
