@@ -33,11 +33,14 @@ _ROW, _IS_OTHER, _PURCHASE_ROW = "row", "is_other", "purchase_row"
 
 
 def newest(table: Any) -> Any:
-    """Of rows with one id, the last, if that one does not take the others away."""
+    """Of a person's rows with one id, the last, if that one does not take the others away."""
     numbered = table.append_column(_ROW, _numbers(table))
-    last = numbered.group_by("id").aggregate([(_ROW, "max")]).column(f"{_ROW}_max")
-    table = table.take(_sorted(last))
-    return table.filter(pc.not_equal(table.column("kind"), WITHDRAWN))
+    last = numbered.group_by(["person", "id"]).aggregate([(_ROW, "max")]).column(f"{_ROW}_max")
+    if len(last) < table.num_rows:
+        table = table.take(_sorted(last))
+    if pc.any(pc.equal(table.column("kind"), WITHDRAWN)).as_py():
+        table = table.filter(pc.not_equal(table.column("kind"), WITHDRAWN))
+    return table
 
 
 def arrange(table: Any, vocabulary: Vocabulary) -> Any:

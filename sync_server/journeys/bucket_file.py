@@ -45,6 +45,12 @@ def read_groups(place: Place, name: str) -> Iterator[Rows]:
             yield rows_of(file.read_row_group(group, columns=columns, use_threads=False))
 
 
+def read_batches(place: Place, name: str, rows: int) -> Iterator[Any]:
+    """All columns of any file, some `rows` at a time."""
+    with _opened(place, name) as file:
+        yield from file.iter_batches(rows, columns=SCHEMA.names)
+
+
 def rows_of(table: Any) -> Rows:
     """The columns of a sorted table as the fold takes them."""
     buffers = [_buffer(table.column(name), code) for name, code in COLUMNS]

@@ -1,7 +1,7 @@
 """A bucket's files as one stream of whole persons, sorted: in bounded memory, by DuckDB.
 
-DuckDB takes the newest row of each touchpoint and sorts by person, spilling to disk what memory
-does not hold; `arrange` sorts and links some hundred thousand rows of whole persons at a time.
+DuckDB sorts by person, spilling to disk what memory does not hold; of what comes out, some
+hundred thousand rows of whole persons at a time lose what is out of date, are sorted and linked.
 """
 
 import tempfile
@@ -10,8 +10,9 @@ from importlib import import_module
 from typing import Any, Self
 
 from sync_server.errors import OfficeError
-from sync_server.journeys.arrange import SCHEMA, WITHDRAWN, arrange
-from sync_server.journeys.arrow import pa, pads, pc
+from sync_server.journeys import bucket_file
+from sync_server.journeys.arrange import SCHEMA, arrange, newest
+from sync_server.journeys.arrow import pa, pc
 from sync_server.journeys.places import Place
 from sync_server.journeys.rows import Vocabulary
 
@@ -22,6 +23,8 @@ ROWS_AT_ONCE = 1 << 19
 """About how many rows are sorted and linked at once; a person with more is taken whole."""
 ROWS_A_BATCH = 1 << 16
 
+_NUMBERED = SCHEMA.append(pa.field("part", pa.int32(), nullable=False))
+_SORTED = f"SELECT {', '.join(SCHEMA.names)} FROM came ORDER BY person, part"  # noqa: S608
 _SETTINGS = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -54,17 +57,12 @@ class Sorter:
         if self._connection is None:  # opening takes a tenth of a second
             self._spill = tempfile.TemporaryDirectory(prefix="klantreis-sort-")
             self._connection = _connected(self._spill.name, self._memory_mib, self._threads)
-        sources = {f"part_{number}": part for number, part in enumerate(parts)}
-        if whole is not None:
-            sources["whole"] = whole
-        for source, name in sources.items():
-            self._connection.register(source, _rows_of(place, name))
+        self._connection.register("came", _rows_of(place, [*([whole] if whole else ()), *parts]))
         try:
-            found = self._connection.sql(_statement(len(parts), has_whole=whole is not None))
+            found = self._connection.sql(_SORTED)
             yield from _whole_persons(found.to_arrow_reader(ROWS_A_BATCH), vocabulary)
         finally:
-            for source in sources:
-                self._connection.unregister(source)
+            self._connection.unregister("came")
 
 
 def _connected(spill: str, memory_mib: int, threads: int) -> Any:
@@ -87,27 +85,20 @@ def _connected(spill: str, memory_mib: int, threads: int) -> Any:
     )
 
 
-def _rows_of(place: Place, name: str) -> Any:
-    return pads.dataset(place.path(name), format="parquet", filesystem=place.file_system)
+def _rows_of(place: Place, names: Sequence[str]) -> Any:
+    """The rows of files one after the other, each with the number of its file."""
+
+    def batches() -> Iterator[Any]:
+        for number, name in enumerate(names):
+            for batch in bucket_file.read_batches(place, name, ROWS_A_BATCH):
+                numbers = pa.array([number], pa.int32()).take(_zeros(batch.num_rows))
+                yield pa.record_batch([*batch.columns, numbers], schema=_NUMBERED)
+
+    return pa.RecordBatchReader.from_batches(_NUMBERED, batches())
 
 
-def _statement(parts: int, *, has_whole: bool) -> str:
-    # Names of columns and numbers only: nothing of it comes from outside.
-    names = ", ".join(SCHEMA.names)
-    if not parts:
-        return f"SELECT {names} FROM whole ORDER BY person"  # noqa: S608
-    came = " UNION ALL ".join(
-        f"SELECT *, {number} AS part FROM part_{number}"  # noqa: S608
-        for number in range(parts)
-    )
-    newest = f"""
-        SELECT {names} FROM ({came})
-        QUALIFY row_number() OVER (PARTITION BY id ORDER BY part DESC) = 1
-    """  # noqa: S608
-    kept = f"SELECT {names} FROM newest WHERE kind <> {WITHDRAWN}"  # noqa: S608
-    if has_whole:
-        kept += f" UNION ALL SELECT {names} FROM whole ANTI JOIN newest USING (id)"  # noqa: S608
-    return f"WITH newest AS MATERIALIZED ({newest}) SELECT * FROM ({kept}) ORDER BY person"  # noqa: S608
+def _zeros(count: int) -> Any:
+    return pa.array(bytes(count), pa.uint8())
 
 
 def _whole_persons(batches: Any, vocabulary: Vocabulary) -> Iterator[Any]:
@@ -124,9 +115,9 @@ def _whole_persons(batches: Any, vocabulary: Vocabulary) -> Iterator[Any]:
             waiting.append(table.slice(0, goes_on))
             table = table.slice(goes_on)
             if table.num_rows:
-                yield arrange(pa.concat_tables(waiting), vocabulary)
+                yield arrange(newest(pa.concat_tables(waiting)), vocabulary)
                 waiting, rows = [], 0
         waiting.append(table)
         rows += table.num_rows
     if rows:
-        yield arrange(pa.concat_tables(waiting), vocabulary)
+        yield arrange(newest(pa.concat_tables(waiting)), vocabulary)

@@ -1,14 +1,14 @@
 """History as Parquet files, bucketed by person, in a folder here or in an object store.
 
-    columns.json                          the manifest: which files count, what the codes in them mean
+    columns.json                          the manifest: which files count, what codes mean
     bucket-0007/000012-…-whole.parquet    sorted by person and time; what the fold reads
     bucket-0007/000013-…-00.parquet       what came since, in any order, until it is compacted
     bucket-0007/000012-…-members.parquet  on which day persons became members
 
 A person is in one bucket, so buckets are folded on their own and their counts added. Touchpoints
-are known by `id`: one that comes again takes the place of the one before. Files are never changed;
-a change writes new ones and then the manifest, so a reader sees all of it or nothing. Needs
-pyarrow, and DuckDB to compact.
+are known by person and `id`: one that comes again takes the place of the one before. Files are
+never changed; a change writes new ones and then the manifest, so a reader sees all of it or
+nothing. Needs pyarrow, and DuckDB to compact.
 """
 
 import os
@@ -236,7 +236,7 @@ class Change:
         for of_bucket, count in sorted(counted):
             files = self._of(of_bucket)
             name = self._name(of_bucket, f"{len(files.parts):02}")
-            bucket_file.write_part(self._place, name, _last(rows.slice(start, count)))
+            bucket_file.write_part(self._place, name, rows.slice(start, count))
             files.parts.append(name)
             files.rows += count
             start += count
@@ -359,16 +359,6 @@ def _read(place: Place) -> Manifest:
     except FileNotFoundError as error:
         raise not_columns(str(place), f"there is no {MANIFEST}") from error
     return read_manifest(str(place), text)
-
-
-def _last(rows: Any) -> Any:
-    """Of rows with one id the last, so that a part has each id once."""
-    ids = rows.column("id")
-    if pc.count_distinct(ids).as_py() == rows.num_rows:
-        return rows
-    numbered = rows.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
-    last = numbered.group_by("id").aggregate([("row", "max")]).column("row_max")
-    return rows.take(last.take(pc.sort_indices(last)))
 
 
 def _gone(person: int, name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from sync_server.journeys.places import Place
 from sync_server.journeys.store import ColumnStore, create_store
 from tests.office.journeys.test_store import some_touchpoints
 
-MEMORY_MIB = 40
+MEMORY_MIB = 48
 
 
 def sorted_at_once(store: ColumnStore, seed: int, count: int) -> Any:
@@ -59,7 +59,7 @@ def test_a_bucket_larger_than_the_memory_it_may_take_is_sorted_all_the_same(
     store = create_store(tmp_path / "columns", 1)
     change = store.change()
     rows = store.rows(some_touchpoints(1, 2_000))
-    copies = 60
+    copies = 100
     for copy in range(copies):
         table = rows.set_column(
             rows.column_names.index("id"),

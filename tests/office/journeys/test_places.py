@@ -102,7 +102,9 @@ def test_columns_are_kept_and_folded_in_it(make: Make) -> None:
     assert again.tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(touchpoints)
     again.compact()
     again.append([])  # the files before the compaction go with the change after it
-    assert open_store(place.url).tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(touchpoints)
+    assert open_store(place.url).tally(
+        PLACEMENT, WINDOW, RECORDING, in_full=True
+    ) == reference_tally(touchpoints)
     assert set(place.names()) == {*again.manifest.names, "columns.json"}
 
 

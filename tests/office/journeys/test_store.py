@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from sync_server.journeys.arrow import pq
 from sync_server.journeys.compaction import Sorter
+from sync_server.journeys.manifest import MANIFEST, ColumnsError, bucket_of
 from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import load_models
-from sync_server.journeys.manifest import MANIFEST, ColumnsError, bucket_of
 from sync_server.journeys.store import create_store, open_store
 from sync_server.journeys.tally import JourneyTally, Window, tally_journeys
 from sync_server.journeys.touchpoint import DAY_MS, KINDS, Touchpoint, in_order
@@ -82,7 +82,9 @@ def test_what_was_written_in_any_batches_is_folded_as_if_at_once(
         if compact:
             store.compact()
         reopened = open_store(store.place)
-        assert reopened.tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(touchpoints)
+        assert reopened.tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(
+            touchpoints
+        )
 
 
 def test_a_touchpoint_that_comes_again_counts_once_as_it_is_now(tmp_path: Path) -> None:
@@ -117,9 +119,9 @@ def test_files_that_a_crash_left_change_nothing(tmp_path: Path) -> None:
     change = store.change()
     change.add(store.rows(touchpoints[:10]))
     change.compact(0, Sorter())  # and then the process is gone
-    assert open_store(store.place).tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(
-        touchpoints[:30]
-    )
+    assert open_store(store.place).tally(
+        PLACEMENT, WINDOW, RECORDING, in_full=True
+    ) == reference_tally(touchpoints[:30])
     after = open_store(store.place)
     after.append(touchpoints[30:])
     after.compact()
@@ -148,7 +150,9 @@ def test_who_reads_while_somebody_changes_sees_what_was(tmp_path: Path) -> None:
     reader = open_store(store.place)
     store.append(some_touchpoints(7, 60))
     store.compact()
-    assert reader.tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(some_touchpoints(6, 30))
+    assert reader.tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(
+        some_touchpoints(6, 30)
+    )
     store.append(some_touchpoints(7, 61))
     with pytest.raises(ColumnsError) as caught:
         reader.tally(PLACEMENT, WINDOW, RECORDING, in_full=True)
@@ -161,9 +165,9 @@ def test_two_who_change_at_once_do_not_lose_each_others_rows(tmp_path: Path) -> 
     with pytest.raises(ColumnsError) as caught:
         other.append(some_touchpoints(9, 20))
     assert caught.value.code == "columns_changed"
-    assert open_store(one.place).tally(PLACEMENT, WINDOW, RECORDING, in_full=True) == reference_tally(
-        some_touchpoints(8, 20)
-    )
+    assert open_store(one.place).tally(
+        PLACEMENT, WINDOW, RECORDING, in_full=True
+    ) == reference_tally(some_touchpoints(8, 20))
 
 
 def test_every_bucket_is_used() -> None:
