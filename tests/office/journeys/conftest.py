@@ -287,6 +287,8 @@ YEAR_ROWS = {
     ),
 }
 """Table and columns → the rows, as the oracle makes them."""
+
+
 @pytest.fixture(scope="module")
 def object_store() -> Generator[str]:
     """The URL of a folder in an S3 server that runs here, to be completed by `in_object_store`."""
