@@ -12,7 +12,12 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql
 
+from native.rows import encode
 from sync_server.tables import Table
+
+CHUNK_BYTES = 1 << 18
+"""PostgreSQL works on what it has got while the rest is on its way."""
+_KINDS = {"bigint": "q", "integer": "i", "varchar": "t", "bytea": "b", "boolean": "?"}
 
 
 def insert_rows(
@@ -32,25 +37,41 @@ def insert_rows(
         connection.exec_driver_sql(into, list(rows))
 
 
-def insert_missing(
+def merge_rows(
     connection: Connection,
     model: type[Table],
     columns: tuple[str, ...],
     rows: Sequence[tuple[Any, ...]],
+    update: tuple[str, ...] = (),
 ) -> None:
-    """Inserts those of `rows` whose primary key is not taken yet."""
+    """Inserts those of `rows` whose primary key is not taken; of the others, sets `update`."""
     if not rows:
         return
     names = ", ".join(columns)
     if connection.dialect.name == "postgresql":
-        arrays = ", ".join(f"%s::{kind}[]" for kind in _types(str(model.__tablename__), columns))
-        source = f"SELECT * FROM unnest({arrays})"  # noqa: S608 - our own names
-        values: Any = tuple(list(column) for column in zip(*rows, strict=True))
+        kinds = _types(str(model.__tablename__), columns)
+        source = f"SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for kind in kinds)})"  # noqa: S608 - our own names
+        values: Any = tuple(map(_array, kinds, zip(*rows, strict=True)))
     else:
         source = f"VALUES ({', '.join('?' * len(columns))})"
         values = list(rows)
-    into = f"INSERT INTO {model.__tablename__} ({names}) {source} ON CONFLICT DO NOTHING"
-    connection.exec_driver_sql(into, values)
+    into = f"INSERT INTO {model.__tablename__} ({names}) {source}"
+    connection.exec_driver_sql(f"{into} ON CONFLICT {_otherwise(model, update)}", values)
+
+
+def _array(kind: str, values: tuple[Any, ...]) -> str | list[Any]:
+    # The driver looks at every element for what would have to be quoted.
+    if kind not in ("bigint", "integer"):
+        return list(values)
+    return "{" + ",".join(["NULL" if value is None else f"{value:d}" for value in values]) + "}"
+
+
+def _otherwise(model: type[Table], update: tuple[str, ...]) -> str:
+    if not update:
+        return "DO NOTHING"
+    table = Table.metadata.tables[str(model.__tablename__)]
+    keys = ", ".join(column.name for column in table.primary_key)
+    return f"({keys}) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in update)
 
 
 def _copy(
@@ -60,14 +81,26 @@ def _copy(
     rows: Sequence[tuple[Any, ...]],
 ) -> None:
     driver = cast("psycopg.Connection", connection.connection.driver_connection)
+    name = str(model.__tablename__)
+    try:
+        data = encode(rows, _kinds(name, columns))
+    except (OverflowError, TypeError, ValueError) as error:
+        raise psycopg.DataError(f"{name}: {error}") from error
+    with driver.cursor() as cursor, cursor.copy(_into(name, columns)) as copy:
+        for start in range(0, len(data), CHUNK_BYTES):
+            copy.write(data[start : start + CHUNK_BYTES])
+
+
+@cache
+def _into(name: str, columns: tuple[str, ...]) -> bytes:
     names = SQL(", ").join(map(Identifier, columns))
-    table = Identifier(str(model.__tablename__))
-    statement = SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(table, names)
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(_types(str(model.__tablename__), columns))
-        write = copy.write_row
-        for row in rows:
-            write(row)
+    into = SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(Identifier(name), names)
+    return into.as_bytes()
+
+
+@cache
+def _kinds(name: str, columns: tuple[str, ...]) -> str:
+    return "".join(_KINDS[kind] for kind in _types(name, columns))
 
 
 @cache

@@ -20,6 +20,10 @@ from sync_server.tables import Table
 BUSY_WAIT_S_MAX = 10
 CONNECT_WAIT_S_MAX = 5
 POOL_CONNECTIONS_MAX = 20
+CACHE_KIB = 16 * 1024
+"""Of each SQLite connection; what an index's new rows touch fits, which 2 MiB do not hold."""
+CHECKPOINT_PAGES = 4_000
+"""16 MiB: a page that several steps change is written back once."""
 
 Row = Mapping[str, Any]
 
@@ -176,6 +180,8 @@ def _sqlite_engine(url: URL) -> Engine:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")  # an acknowledged event survives a power cut
         cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         cursor.close()
 
     @event.listens_for(engine, "begin")

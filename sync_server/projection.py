@@ -11,7 +11,6 @@ from wire.events import (
     DeviceFault,
     Event,
     IssuedVoucher,
-    Link,
     Redemption,
     RefusedVoucher,
     Sale,
@@ -241,37 +240,88 @@ class _At(NamedTuple):
 
 
 def _project_sale(logged: Logged, sale: Sale, known: Known, rows: Projected) -> None:
-    till_id, epoch, seq = logged.till_id, logged.epoch, logged.event.seq
-    person = _person(sale.link, known)
-    if person is not None:
-        rows.persons.add(person)
-    at = _At(
-        till_id,
-        epoch,
-        seq,
-        logged.event.at_ms,
-        known.stores[till_id, epoch],
-        person,
-        receipt_code(till_id, epoch, seq),
+    # Nearly every event is a sale with nothing rare in it, and a step is thousands of them: this
+    # part makes no object but the rows (`_make` is a tuple's own constructor).
+    position, till_id, epoch, event = logged
+    seq, at_ms, lines, link = event.seq, event.at_ms, sale.lines, sale.link
+    store_id = known.stores[till_id, epoch]
+    reference = receipt_code(till_id, epoch, seq)
+    if link is None:
+        how = token = member = person = None
+    else:
+        how, token, member = link.how, link.token, link.member
+        person = member if member is not None else known.members.get(token)
+        if person is not None:
+            rows.persons.add(person)
+    checkout = sale.checkout
+    rows.sales.append(
+        _sale_row(
+            (
+                till_id,
+                epoch,
+                seq,
+                store_id,
+                sale.opened_at_ms,
+                at_ms,
+                sale.total_cents,
+                sale.change_cents,
+                len(lines),
+                how,
+                token,
+                member,
+                person,
+                checkout.duration_ms,
+                checkout.failed_scans,
+                checkout.voided_lines,
+                checkout.slowest_answer_us,
+            )
+        )
     )
-    rows.sales.append(_sale_row(at, sale))
     rows.lines += [
         (till_id, epoch, seq, number, line.code, line.quantity, line.amount_cents, line.keyed)
-        for number, line in enumerate(sale.lines, 1)
+        for number, line in enumerate(lines, 1)
     ]
     rows.tenders += [
         (till_id, epoch, seq, number, tender.kind.value, tender.amount_cents)
         for number, tender in enumerate(sale.tenders, 1)
     ]
     rows.touchpoints.append(
-        at.touchpoint(at.touchpoint_id(), "purchase", amount_cents=sale.total_cents)
+        _touchpoint_row(
+            (
+                f"sale/{till_id}/{epoch}/{seq}",
+                "purchase",
+                at_ms,
+                store_id,
+                person,
+                CHANNEL_STORE,
+                till_id,
+                epoch,
+                seq,
+                sale.total_cents,
+                reference,
+                None,
+                None,
+                None,
+                None,
+            )
+        )
     )
+    if sale.redeemed or sale.refused or sale.issued or sale.held_out:
+        at = _At(till_id, epoch, seq, at_ms, store_id, person, reference)
+        _project_rare(position, at, sale, known, rows)
+
+
+_sale_row = SaleRow._make
+_touchpoint_row = TouchpointRow._make
+
+
+def _project_rare(position: int, at: _At, sale: Sale, known: Known, rows: Projected) -> None:
     for number, redeemed in enumerate(sale.redeemed, 1):
         _project_redemption(at, number, redeemed, rows)
     for number, refused in enumerate(sale.refused, 1):
         _project_refusal(at, number, refused, rows)
     for issued in sale.issued:
-        _project_reservation(logged.position, at, issued, known, rows)
+        _project_reservation(position, at, issued, known, rows)
     # A sale names a campaign once; what comes twice is one decision.
     rows.holdouts += [
         {
@@ -283,35 +333,6 @@ def _project_sale(logged: Logged, sale: Sale, known: Known, rows: Projected) -> 
         }
         for campaign in dict.fromkeys(held.campaign for held in sale.held_out)
     ]
-
-
-def _person(link: Link | None, known: Known) -> int | None:
-    if link is None:
-        return None
-    return link.member if link.member is not None else known.members.get(link.token)
-
-
-def _sale_row(at: _At, sale: Sale) -> SaleRow:
-    link, checkout = sale.link, sale.checkout
-    return SaleRow(
-        at.till_id,
-        at.epoch,
-        at.seq,
-        at.store_id,
-        sale.opened_at_ms,
-        at.occurred_at_ms,
-        sale.total_cents,
-        sale.change_cents,
-        len(sale.lines),
-        None if link is None else link.how,
-        None if link is None else link.token,
-        None if link is None else link.member,
-        at.person,
-        checkout.duration_ms,
-        checkout.failed_scans,
-        checkout.voided_lines,
-        checkout.slowest_answer_us,
-    )
 
 
 def _project_redemption(at: _At, number: int, redeemed: Redemption, rows: Projected) -> None:
@@ -429,6 +450,8 @@ def _project_device_fault(
 def _has_nul(sale: Sale) -> bool:
     # PostgreSQL's text cannot hold it; on SQLite the same is done, so both tell the same.
     texts = [line.code for line in sale.lines]
+    if not (sale.redeemed or sale.refused or sale.issued or sale.held_out):
+        return "\0" in "".join(texts) or (sale.link is not None and "\0" in sale.link.how)
     if sale.link is not None:
         texts.append(sale.link.how)
     for redeemed in sale.redeemed:

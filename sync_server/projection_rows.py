@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, tuple_, update
 from sqlmodel import col
 
-from sync_server.bulk import insert_missing, insert_rows
+from sync_server.bulk import insert_rows, merge_rows
 from sync_server.database import upsert
 from sync_server.journeys import sale_days
 from sync_server.journeys.marks import mark
@@ -102,7 +102,7 @@ def write(connection: Connection, rows: Projected) -> None:
 def add_persons(connection: Connection, members: Iterable[int]) -> None:
     """Makes persons of members that are none yet."""
     persons = [(member, member) for member in sorted(members)]
-    insert_missing(connection, Person, ("person", "member"), persons)
+    merge_rows(connection, Person, ("person", "member"), persons)
 
 
 def members_of(connection: Connection, tokens: Iterable[bytes]) -> dict[bytes, int]:

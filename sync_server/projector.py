@@ -42,7 +42,7 @@ from sync_server.tables import (
     VoucherRefusal,
 )
 
-EVENTS_A_STEP = 2_000
+EVENTS_A_STEP = 4_000
 BUSY_S = 0.1
 """How long a command waits for another process that projects."""
 LOG = "log"
@@ -175,16 +175,16 @@ def _step(office: Office, upto: int, events_max: int) -> int | None:
         repaired: list[int] = []
         faults: list[Fault] = []
         dropped = _dropped(connection, rows)
-        for row in rows:
-            event = understand(row.body, row.seq)
-            if row.position in dropped and row.kind == UNDECODABLE:
+        for position, till_id, epoch, seq, kind, _, body in rows:
+            event = understand(body, seq)
+            if position in dropped and kind == UNDECODABLE:
                 continue
             if not isinstance(event, Undecodable):
-                events.append(Logged(row.position, row.till_id, row.epoch, event))
-                if row.kind == UNDECODABLE:
-                    repaired.append(row.position)
-            elif row.kind != UNDECODABLE:
-                faults.append(Fault(row.position, event.reason))
+                events.append(Logged(position, till_id, epoch, event))
+                if kind == UNDECODABLE:
+                    repaired.append(position)
+            elif kind != UNDECODABLE:
+                faults.append(Fault(position, event.reason))
         projected = project(events, projection_rows.known(connection, events))
         projection_rows.write(connection, projected)
         note_spent(connection, projected, office.now_ms())

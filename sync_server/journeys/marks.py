@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlmodel import col
 
-from sync_server.database import upsert
+from sync_server.bulk import merge_rows
 from sync_server.tables import ChangeCount, PersonChange, Table
 
 ONLY_ROW = 1
@@ -40,8 +40,8 @@ def mark(connection: Connection, persons: Collection[int]) -> None:
     """
     if persons:
         number = _next(connection)
-        rows = [{"person": person, "change": number} for person in sorted(persons)]
-        upsert(connection, PersonChange, rows, update=("change",))
+        rows = [(person, number) for person in sorted(persons)]
+        merge_rows(connection, PersonChange, ("person", "change"), rows, update=("change",))
 
 
 def mark_everybody(connection: Connection) -> None:
