@@ -64,10 +64,11 @@ class Run:
     directory: Path
     shops: Sequence[Shop]
     workers: int
+    sales_a_batch: int = SALES_A_BATCH
 
     @property
     def sales(self) -> int:
-        return SALES_A_BATCH * sum(len(shop.batches) for shop in self.shops)
+        return self.sales_a_batch * sum(len(shop.batches) for shop in self.shops)
 
     def load(self, settings: Settings, rates: Rates) -> None:
         """One round through the served office."""
@@ -138,7 +139,12 @@ def report(run: Run, bare_rates: Sequence[float], rates: dict[str, Rates]) -> Re
     out = Report("ingest", ["litestar", "granian", "psycopg", "msgspec", "SQLAlchemy"])
     sent = sum(len(batch) for shop in run.shops for batch in shop.batches)
     out.add(
-        at_most("on the wire, batches of 500", sent / run.sales, "B/sale", BYTES_A_SALE_MAX),
+        at_most(
+            f"on the wire, batches of {run.sales_a_batch}",
+            sent / run.sales,
+            "B/sale",
+            BYTES_A_SALE_MAX,
+        ),
         _figure("bare Litestar reads the bodies", bare_rates),
     )
     bar = min(ACKNOWLEDGED_MIN, BARE_SHARE_MIN * median(bare_rates))
@@ -184,6 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--sales", type=int, default=120_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=SALES_A_BATCH, help="sales in a batch")
     parser.add_argument("--workers", type=int, default=1, help="processes of the office")
     parser.add_argument("--database", choices=("postgresql", "sqlite", "both"), default="both")
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -195,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ingest-", dir=options.dir) as name:
         Path(name).chmod(0o711)  # as root, the PostgreSQL in it runs as somebody else
-        run = Run(Path(name), shops(sales), options.workers)
+        run = Run(Path(name), shops(sales, options.batch), options.workers, options.batch)
         bare_rates, rates = measure(run, rounds, kinds)
     return report(run, bare_rates, rates).finish(options.json)
 

@@ -9,10 +9,29 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from sync_server.tables import EventLog, Person, Sale, SaleLine, Table, Tender, Touchpoint
+from sync_server.tables import (
+    EventLog,
+    Person,
+    PersonChange,
+    Sale,
+    SaleDay,
+    SaleLine,
+    Table,
+    Tender,
+    Touchpoint,
+)
 
 LOG: tuple[type[Table], ...] = (EventLog,)
-PROJECTED: tuple[type[Table], ...] = (Person, Sale, SaleLine, Tender, Touchpoint)
+PROJECTED: tuple[type[Table], ...] = (
+    Person,
+    PersonChange,
+    Sale,
+    SaleDay,
+    SaleLine,
+    Tender,
+    Touchpoint,
+)
+"""What the projector fills with the benchmark's sales."""
 CHUNK_BYTES = 1 << 20
 
 

@@ -39,7 +39,8 @@ START_S_MAX = 60.0
 STOP_S_MAX = 30.0
 ANSWER_S_MAX = 60.0
 PROJECTED_S_MAX = 300.0
-POLL_S = 0.02
+POLL_S = 0.05
+"""Each look takes processor time from the office."""
 
 
 def open_for(settings: Settings, shops: Sequence[Shop]) -> None:

@@ -41,31 +41,37 @@ def till_ids() -> list[str]:
     return [f"till-{number:03}" for number in range(1, TILLS + 1)]
 
 
-def shops(sales: int) -> list[Shop]:
+def shops(sales: int, sales_a_batch: int = SALES_A_BATCH) -> list[Shop]:
     """Tills that together have `sales` sales to send, in whole batches, in their first epoch."""
     with open_data() as data:
         baskets = read_baskets(data, Days(FIRST_DAY, DAYS)).baskets
     whole = [basket for basket in baskets if len(basket.lines) >= LINES_A_SALE]
-    batches_each = max(1, sales // (TILLS * SALES_A_BATCH))
+    batches_each = max(1, sales // (TILLS * sales_a_batch))
     chance = random.Random(1)
     found: list[Shop] = []
     for number, till_id in enumerate(till_ids()):
         began = chance.randrange(len(whole))
-        count = batches_each * SALES_A_BATCH
+        count = batches_each * sales_a_batch
         # A till goes through the days from where it begins; the second time round a year later.
         chosen = [whole[(began + at) % len(whole)] for at in range(count)]
-        found.append(_shop(till_id, number, chosen, chance))
+        found.append(_shop(till_id, number, chosen, chance, sales_a_batch))
     return found
 
 
-def _shop(till_id: str, number: int, baskets: Sequence[Basket], chance: random.Random) -> Shop:
+def _shop(
+    till_id: str,
+    number: int,
+    baskets: Sequence[Basket],
+    chance: random.Random,
+    sales_a_batch: int,
+) -> Shop:
     events = [
         encode_event(_event(seq, number, basket, chance)) for seq, basket in enumerate(baskets, 1)
     ]
     previous = genesis(till_id, 1)
     batches: list[bytes] = []
-    for first in range(0, len(events), SALES_A_BATCH):
-        some = tuple(events[first : first + SALES_A_BATCH])
+    for first in range(0, len(events), sales_a_batch):
+        some = tuple(events[first : first + sales_a_batch])
         batches.append(encode_batch(Batch(till_id, 1, first + 1, previous, some, 0)))
         for event in some:
             previous = next_hash(previous, event)
