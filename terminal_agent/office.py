@@ -22,6 +22,7 @@ from terminal_agent.deadline import WHOLE_S, DeadlineTransport
 from terminal_agent.download import Download, sha256_of, version_of
 from terminal_agent.errors import OfficeRefused, OfficeUnreachable
 from terminal_agent.identity import Identity
+from wire.aside import ASIDE_CONTENT_TYPE, Aside, encode_aside
 from wire.batches import BATCH_CONTENT_TYPE, Ack, Batch, Refusal, encode_batch
 from wire.feed import FEED_BYTES_MAX, FeedError, FeedVersions, write_known
 from wire.requests import SignedBy, signing_text, write_header
@@ -104,6 +105,16 @@ class Office:
         last = batch.first_seq + len(batch.events) - 1
         if (ack.till_id, ack.epoch) != (batch.till_id, batch.epoch) or ack.watermark < last:
             raise self._rubbish(200)
+        return ack
+
+    def set_aside(self, aside: Aside) -> Ack:
+        """The acknowledgement of one event by itself. Raises as `send` does."""
+        headers = {"Content-Type": ASIDE_CONTENT_TYPE}
+        _, _, content = self._request("POST", "/v1/events/aside", encode_aside(aside), headers)
+        ack = _decoded(content, Ack)
+        if ack is None or (ack.till_id, ack.epoch) != (aside.till_id, aside.epoch):
+            raise self._rubbish(200)
+        self._measure(ack.office_time_ms)
         return ack
 
     def versions(self, known: Mapping[str, str], wait_s: int) -> Mapping[str, str]:
@@ -249,6 +260,12 @@ class Office:
                 self._measure(refusal.office_time_ms)
             later.retry_after_s = retry_after_s(headers, self._clock.now().wall_ms)
             return later
+        if refusal is None and status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return OfficeRefused(
+                "too_large",
+                f"Something before the office at {self.url} takes no request of this size.",
+                "Let the proxy take requests of 8 MiB, as the office does.",
+            )
         if refusal is None:
             return self._rubbish(status)
         self._measure(refusal.office_time_ms)
