@@ -6,7 +6,6 @@ from typing import NamedTuple
 from wire.batches import Batch
 from wire.chain import chain, genesis
 
-
 NO_HASH = b""
 """The chain's hash after an event that is lost."""
 
