@@ -179,8 +179,8 @@ class Feed:
                 if part is not PartName.MEMBERS or error.code != NO_PLACE:
                     raise
                 # The base alone has to wait; prices and vouchers go on.
-                wait_s = retry_wait_s(0, self.jitter, error.retry_after_s)
-                self._base_not_before_s = time.monotonic() + wait_s
+                pause_s = retry_wait_s(0, self.jitter, error.retry_after_s)
+                self._base_not_before_s = time.monotonic() + pause_s
             except _FAILURES as error:
                 failure = failure or error
         if failure is not None:

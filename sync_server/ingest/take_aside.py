@@ -73,10 +73,12 @@ def fill_missing(
     ).all()
     proved_upto = max((seq for seq in seqs if known[seq]), default=0)
     proved = [row for row in found if row.seq <= proved_upto]
-    positions: list[int] = [row.position for row in proved]
-    for position, row in zip(positions, proved, strict=True):
-        _put(connection, position, batch.events[row.seq - batch.first_seq])
-    return positions
+    bodies: dict[int, bytes] = {
+        row.position: batch.events[row.seq - batch.first_seq] for row in proved
+    }
+    for position, body in bodies.items():
+        _put(connection, position, body)
+    return list(bodies)
 
 
 def replay_filled(office: Office, positions: Iterable[int]) -> None:

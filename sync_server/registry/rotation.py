@@ -6,7 +6,7 @@ other tills are told, and what head office sees.
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, func, or_, select, update
 from sqlmodel import col
 
 from sync_server.auth.signatures import SignedTill, revoked, wrong_key
@@ -51,10 +51,14 @@ def put_key(connection: Connection, till_id: str, public_key: bytes, now_ms: int
         .where(col(TillKey.till_id) == till_id, col(TillKey.retired_at_ms).is_(None))
         .values(retired_at_ms=now_ms)
     )
+    latest = connection.execute(
+        select(func.max(col(TillKey.since_ms))).where(col(TillKey.till_id) == till_id)
+    ).scalar_one()
     row = {
         "till_id": till_id,
         "public_key": public_key,
-        "since_ms": now_ms,
+        # The order of a till's keys does not depend on the clock.
+        "since_ms": now_ms if latest is None else max(now_ms, latest + 1),
         "retired_at_ms": None,
         "revoked_at_ms": None,
     }
@@ -90,12 +94,7 @@ def good_keys(connection: Connection, now_ms: int) -> list[tuple[str, bytes]]:
                 col(TillKey.retired_at_ms) > now_ms - VALID_DAYS_MAX * DAY_MS,
             ),
         )
-        .order_by(
-            col(TillKey.till_id),
-            col(TillKey.retired_at_ms).is_not(None),
-            col(TillKey.since_ms).desc(),
-            col(TillKey.public_key),
-        )
+        .order_by(col(TillKey.till_id), col(TillKey.since_ms).desc())
     )
     return [(till_id, public_key) for till_id, public_key in found]
 
