@@ -11,7 +11,7 @@ from typing import NoReturn
 from terminal_agent.errors import JournalError
 from terminal_agent.journal_tables import BRING_FORWARD, CREATE, SCHEMA_VERSION
 
-SCHEMA_VERSIONS_MAX = 64
+SCHEMA_VERSIONS_MAX = 128
 """What says it is of a later schema than this was never written by any till."""
 BUSY_S_MAX = 5.0
 """How long a write waits for a reader of another process (a backup, a look with sqlite3)."""
