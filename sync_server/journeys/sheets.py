@@ -41,7 +41,7 @@ NAMED_BY = (
     *("store", "till", "month"),
 )
 """Fields that tell the entries of a list apart: together they are the `item` of a row."""
-WORDS = ("label", "unit", "wanted", "origin_of")
+WORDS = ("label", "unit", "wanted")
 
 
 class Column(NamedTuple):
@@ -205,11 +205,13 @@ def _numbers(
     """(item, figure, value) of every number within a figure; None where there is none."""
     if isinstance(value, dict):
         found = cast("dict[str, Any]", value)
+        if "kpi" in found:  # what a KPI was computed from does not name it
+            found = {name: inner for name, inner in found.items() if name != "origin"}
         names = [f"{name}={found[name]}" for name in NAMED_BY if _is_name(found.get(name))]
         here = " ".join([item, *names]).strip()
         for name, inner in found.items():
             if not (name in NAMED_BY and _is_name(inner)) and name not in WORDS:
-                yield from _numbers(inner, here, (*path, name))
+                yield from _numbers(inner, here, (*path, str(name)))
     elif isinstance(value, list | tuple):
         entries = cast("list[Any]", value)
         for place, inner in enumerate(entries):
