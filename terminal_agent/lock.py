@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from terminal_agent.config import Config
 from terminal_agent.errors import TillError
 
-RUNS_ALREADY = "till_runs_already"
-
 
 @contextmanager
 def alone(config: Config) -> Generator[None]:
@@ -28,7 +26,7 @@ def alone(config: Config) -> Generator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise TillError(
-                RUNS_ALREADY,
+                "till_runs_already",
                 f"Another klantreis-till uses {config.data}.",
                 "Stop it first. A second till on this machine has a data directory of its own.",
             ) from error

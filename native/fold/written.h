@@ -1,4 +1,4 @@
-/* A tally as bytes and back: varints, zeros run-length; docs/figures.md says what is around them. */
+/* A tally as bytes and back: varints, zeros run-length; tally.pyx puts a digest before and after. */
 #ifndef KLANTREIS_WRITTEN_H
 #define KLANTREIS_WRITTEN_H
 

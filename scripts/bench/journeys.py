@@ -3,55 +3,41 @@
     scripts/bench/journeys --n 1000000,10000000 --json journeys.json
 
 The touchpoints are made up (`journeys_data`). In memory, a plain pass over the same columns is the
-floor, measured in turn with the fold. From Parquet the fold is measured in turn with DuckDB SQL
-and, when it is installed, Polars, which do less (`journeys_peers`).
+floor, measured in turn with the fold. From Parquet, decoding alone is the floor; it and the fold
+run in a process of their own (`journeys_alone`), in turn with other programs that do less
+(`journeys_peers`): DuckDB, and Polars, chdb and pm4py where somebody installed them.
 """
 
 import argparse
+import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
-import numpy as np
-
 from native.fold import Rows
-from scripts.bench.figures import Figure, Report, at_least
-from scripts.bench.journeys_data import (
-    DAYS,
-    FIRST_DAY,
-    Table,
-    touchpoints,
-    vocabulary,
-)
-from scripts.bench.journeys_peers import peers
-from sync_server.journeys.arrow import pa, pq
+from scripts.bench.figures import Figure, Report, at_least, at_most
+from scripts.bench.journeys_alone import MODEL, RECORDING, WINDOW
+from scripts.bench.journeys_columns import NAMES, ROWS_A_PERSON, Columns, make_columns
+from scripts.bench.journeys_data import Table, touchpoints, vocabulary
+from scripts.bench.journeys_peers import Peer, peers
 from sync_server.journeys.compiled import new_tally, rules_for
-from sync_server.journeys.manifest import BucketFiles
 from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import load_models
-from sync_server.journeys.rows import COLUMNS
-from sync_server.journeys.store import ColumnStore, create_store
-from sync_server.journeys.summary import figures
-from sync_server.journeys.tally import SalesTally, VoucherTally, Window
-from sync_server.journeys.trips import Recording
 
 ROUNDS = 5
-PEER_ROUNDS = 3
 QUICK_ROWS = 200_000
-ROWS_A_PERSON = 75
-PERSONS_A_BUCKET = 12_000
+MEMORY_ROWS_MAX = 10_000_000
 MEMORY_RATE_MIN = 60
 PARQUET_RATE_MIN = 25
-PEER_RATIO_MIN = 8
-MODEL = "orientation-to-loyalty"
-WINDOW = Window(FIRST_DAY + 365, FIRST_DAY + DAYS, FIRST_DAY + DAYS)
-RECORDING = Recording(FIRST_DAY)
+PEAK_MIB_MAX = 1024
+GROWTH_MAX = 1.1
+"""Of the time a touchpoint takes, from one size to the next: a tenth for the noise."""
 MILLION = 1e6
 
 
@@ -63,29 +49,39 @@ def main() -> int:
     parser.add_argument("--n", default="1000000,10000000", help="how many touchpoints, with commas")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--quick", action="store_true", help="a small run, for sense")
-    parser.add_argument("--no-peers", action="store_true", help="leave DuckDB and Polars out")
+    parser.add_argument("--no-peers", action="store_true", help="leave other programs out")
+    parser.add_argument("--data", type=Path, help="keep the columns here, and take those kept")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each is measured")
     given = parser.parse_args()
-    report = Report("journeys", packages=("pyarrow", "duckdb", "polars", "numpy"))
+    report = Report("journeys", packages=("pyarrow", "duckdb", "polars", "chdb", "pm4py", "numpy"))
     sizes = [QUICK_ROWS] if given.quick else [int(n) for n in given.n.split(",")]
-    for n in sizes:
-        measure_memory(report, min(n, 10_000_000))
-        with tempfile.TemporaryDirectory() as directory:
-            measure_parquet(report, n, Path(directory), with_peers=not given.no_peers)
-    peak_mib = getrusage(RUSAGE_SELF).ru_maxrss / 1024
-    report.add(Figure("peak memory of this process, data in memory included", peak_mib, "MiB"))
+    with tempfile.TemporaryDirectory() as temporary:
+        kept: Path = given.data or Path(temporary)
+        before: tuple[str, float] | None = None
+        for n in sizes:
+            if n <= MEMORY_ROWS_MAX:
+                measure_memory(report, n, given.rounds)
+            columns = make_columns(kept / f"{n}", n)
+            asked = [] if given.no_peers else peers(columns, cores())
+            rate = measure_parquet(report, columns, asked, given.rounds)
+            title = f"{columns.rows / MILLION:.3g} M"
+            if before is not None:
+                name = f"time of a touchpoint, {title} to {before[0]}"
+                report.add(at_most(name, before[1] / rate, "ratio", GROWTH_MAX))
+            before = title, rate
     status = report.finish(given.json)
     return 0 if given.quick else status
 
 
-def measure_memory(report: Report, n: int) -> None:
+def measure_memory(report: Report, n: int, rounds: int) -> None:
     """One core, one thread, the time that thread had."""
     placement = load_models()[MODEL].for_trade(Trade.GROCERY)
     names = vocabulary()
     rules = rules_for(placement, names)
-    rows = rows_of(touchpoints(1, max(1, n // ROWS_A_PERSON), seed=1))
+    rows = in_memory(touchpoints(1, max(1, n // ROWS_A_PERSON), seed=1))
     floor: list[float] = []
     fold: list[float] = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         floor.append(rate(rows, lambda: rows.floor(0, len(rows))))
         tally = new_tally(rules, names, WINDOW, RECORDING)
         fold.append(rate(rows, lambda tally=tally: tally.add(rows)))
@@ -93,70 +89,82 @@ def measure_memory(report: Report, n: int) -> None:
     title = f"{len(rows) / MILLION:.3g} M in memory, one core"
     report.add(
         Figure(f"{title}: plain pass", statistics.median(floor), "M/s", spread=ends(floor)),
-        with_spread(
+        spread_out(
             at_least(f"{title}: fold", statistics.median(fold), "M/s", MEMORY_RATE_MIN), fold
         ),
         Figure(f"{title}: fold to plain pass", share, "ratio"),
     )
 
 
-def measure_parquet(report: Report, n: int, directory: Path, *, with_peers: bool) -> None:
-    """All cores, wall clock, from files in the page cache to the figures of a model."""
-    store, files, rows = write_buckets(directory, n)
-    model = load_models()[MODEL]
-    placement = model.for_trade(Trade.GROCERY)
-    title = f"{rows / MILLION:.3g} M from Parquet, {cores()} cores"
-    asked: dict[str, Callable[[], Any]] = {
-        "fold": lambda: figures(
-            model, store.tally(placement, WINDOW, RECORDING), SalesTally(), VoucherTally()
+def measure_parquet(report: Report, columns: Columns, asked: Sequence[Peer], rounds: int) -> float:
+    """All cores, by the clock, from files in the page cache to the figures of a model."""
+    title = f"{columns.rows / MILLION:.3g} M from Parquet, {cores()} cores"
+    names = ["decode", "summary", "both", *(peer.name for peer in asked)]
+    took: dict[str, list[float]] = {name: [] for name in names}
+    with Alone(columns) as alone:
+        alone.ask("decode")  # the page cache
+        for turn in range(rounds):
+            for name in ("decode", "summary", "both"):
+                took[name].append(columns.rows / MILLION / alone.ask(name))
+            for peer in asked:
+                if turn < peer.rounds_max:
+                    began = time.perf_counter()
+                    peer.ask(list(columns.files))
+                    took[peer.name].append(columns.rows / MILLION / (time.perf_counter() - began))
+        peak_mib = alone.peak_mib
+    middle = {name: statistics.median(rates) for name, rates in took.items()}
+    for name, label in (("decode", "decoding alone"), ("both", "summary and the period before")):
+        report.add(Figure(f"{title}: {label}", middle[name], "M/s", spread=ends(took[name])))
+    rate_of = at_least(f"{title}: summary", middle["summary"], "M/s", PARQUET_RATE_MIN)
+    report.add(spread_out(rate_of, took["summary"]))
+    report.add(at_most(f"{title}: peak memory of its process", peak_mib, "MiB", PEAK_MIB_MAX))
+    for peer in asked:
+        rates = took[peer.name]
+        ratio = statistics.median(
+            ours / theirs for ours, theirs in zip(took["summary"], rates, strict=False)
         )
-    }
-    if with_peers:
-        for name, ask in peers(cores()).items():
-            asked[name] = lambda ask=ask: ask(files)
-            report.peers.append(name)
-    took: dict[str, list[float]] = {name: [] for name in asked}
-    for _ in range(PEER_ROUNDS):
-        for name, ask in asked.items():
-            began = time.perf_counter()
-            ask()
-            took[name].append(rows / MILLION / (time.perf_counter() - began))
-    for name, rates in took.items():
-        value = statistics.median(rates)
-        if name == "fold":
-            report.add(
-                with_spread(at_least(f"{title}: summary", value, "M/s", PARQUET_RATE_MIN), rates)
-            )
-            continue
-        ratio = statistics.median(a / b for a, b in zip(took["fold"], rates, strict=True))
         report.add(
-            Figure(f"{title}: {name}, less of it", value, "M/s", spread=ends(rates)),
-            at_least(f"{title}: summary to {name}", ratio, "ratio", PEER_RATIO_MIN),
+            Figure(f"{title}: {peer.name}", middle[peer.name], "M/s", spread=ends(rates)),
+            at_least(f"{title}: summary to {peer.name}", ratio, "ratio", peer.ratio_min),
         )
+        report.peers.append(f"{peer.name}: {peer.does}")
+    return middle["summary"]
 
 
-def write_buckets(directory: Path, n: int) -> tuple[ColumnStore, list[Path], int]:
-    """Bucket files of about `n` rows, with the columns that the fold reads."""
-    persons = max(1, n // ROWS_A_PERSON)
-    buckets = max(2, -(-persons // PERSONS_A_BUCKET))
-    names = vocabulary()
-    store = create_store(directory / "columns", buckets)
-    store.vocabulary = names
-    manifest, files, rows = store.manifest, list[Path](), 0
-    for bucket in range(buckets):
-        first, last = (1 + persons * edge // buckets for edge in (bucket, bucket + 1))
-        found = touchpoints(first, last - first, seed=1)
-        table = pa.table({name: pa.array(found[name]) for name, _ in COLUMNS})
-        manifest.files[bucket] = BucketFiles(f"bucket-{bucket:04}.parquet", rows=table.num_rows)
-        files.append(Path(store.place.path(f"bucket-{bucket:04}.parquet")))
-        pq.write_table(table, files[-1], compression="zstd")
-        rows += table.num_rows
-    return store, files, rows
+class Alone:
+    """The process of `journeys_alone`."""
+
+    def __init__(self, columns: Columns) -> None:
+        command = [sys.executable, "-m", "scripts.bench.journeys_alone"]
+        self._process = subprocess.Popen(
+            [*command, str(columns.directory), str(cores())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.peak_mib = 0.0
+
+    def ask(self, what: str) -> float:
+        """The seconds it took."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(what, file=self._process.stdin, flush=True)
+        told = json.loads(self._process.stdout.readline())
+        self.peak_mib = told["peak_mib"]
+        return told["seconds"]
+
+    def __enter__(self) -> "Alone":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
 
 
-def rows_of(table: Table) -> Rows:
-    """The columns as the fold takes them."""
-    columns: list[Any] = [np.ascontiguousarray(table[name]) for name, _ in COLUMNS]
+def in_memory(table: Table) -> Rows:
+    """Made-up columns as the fold takes them."""
+    columns: list[Any] = [table[name] for name in NAMES]
     return Rows(*columns)
 
 
@@ -172,7 +180,7 @@ def ends(values: list[float]) -> tuple[float, float]:
     return min(values), max(values)
 
 
-def with_spread(figure: Figure, values: list[float]) -> Figure:
+def spread_out(figure: Figure, values: list[float]) -> Figure:
     """The figure with the ends of its rounds."""
     return Figure(
         figure.name, figure.value, figure.unit, figure.bar, figure.holds, spread=ends(values)

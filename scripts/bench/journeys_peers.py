@@ -1,17 +1,22 @@
-"""The same question put to a database and a data frame: less of it than the fold answers.
+"""The same question put to other programs: less of it than the fold answers.
 
 They count trips (a purchase, or a first look after one, begins a trip), place touchpoints in the
 five phases with the lapse of 60 days alone (no median of one's own), and give transitions, stays
 per phase with median and 90th percentile, and days between purchases. Left out: what belongs to an
 earlier purchase, events of several touchpoints, loops, first and unknown, cohorts, stores, values.
+ClickHouse has the touchpoints in a MergeTree table sorted by person and time, loaded before the
+clock starts, and goes through arrays of a person. pm4py gives transitions between kinds alone.
 """
 
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
+
+from scripts.bench.journeys_columns import Columns
 
 SQL = """
 WITH moved AS (
@@ -118,11 +123,119 @@ def ask_polars(files: list[Path]) -> Any:
     )
 
 
-def peers(threads: int) -> dict[str, Callable[[list[Path]], Any]]:
-    """The peers that are installed, by name."""
-    found: dict[str, Callable[[list[Path]], Any]] = {
-        "DuckDB SQL": lambda files: ask_duckdb(files, threads)
-    }
-    if find_spec("polars"):
-        found["Polars"] = ask_polars
+CLICKHOUSE_LOAD = """
+CREATE OR REPLACE TABLE touchpoint
+    (person Int64, at_ms Int64, day Int32, kind UInt16, store UInt16)
+    ENGINE = MergeTree ORDER BY (person, at_ms);
+INSERT INTO touchpoint SELECT person, at_ms, day, kind, store FROM file('{files}', Parquet);
+OPTIMIZE TABLE touchpoint FINAL
+"""
+CLICKHOUSE = """
+WITH kept AS (
+    WITH
+        groupArray(at_ms) AS at, groupArray(kind) AS k, groupArray(day) AS d,
+        groupArray(store) AS s,
+        arrayPushFront(arrayPopBack(k), 99) AS kb,
+        arrayPushFront(arrayPopBack(at), 0) AS ab,
+        arrayPushFront(arrayPopBack(s), 0) AS sb,
+        arrayMap(x -> x = 0, k) AS bought,
+        arrayMap((sum, b) -> sum - b, arrayCumSum(bought), bought) AS purchases,
+        arrayFill(x -> x > 0, arrayMap((b, x) -> if(b, x, 0), bought, d)) AS filled,
+        arrayPushFront(arrayPopBack(filled), 0) AS bought_day,
+        arrayMap(x -> x IN (3, 4, 8), k) AS looks,
+        arrayPushFront(arrayPopBack(looks), 0) AS lb,
+        arrayMap((x, b, l, xb, l2, a, a2, st, st2) ->
+            (b AND NOT l2 AND NOT (xb = 0 AND st = st2 AND a - a2 <= 600000))
+            OR (l AND NOT l2) OR xb = 99, k, bought, looks, kb, lb, at, ab, s, sb) AS opens,
+        arrayMap((x, b, n, x_day, bd) -> multiIf(x IN (3, 8), 0, x = 4, 1,
+            b AND n >= 3 AND x_day - bd <= 7, 4, x IN (0, 1), 2, x IN (5, 6, 7), 3, 4),
+            k, bought, purchases, d, bought_day) AS phase,
+        arrayMap((p, o) -> if(o, 9, p), arrayPushFront(arrayPopBack(phase), 9), opens) AS before,
+        arrayFilter((i, p, b) -> p != b, arrayEnumerate(k), phase, before) AS steps,
+        arrayMap(i -> at[i], steps) AS began,
+        arrayPushBack(arrayPopFront(began), 0) AS ended
+    SELECT arrayJoin(arrayZip(
+        arrayMap(i -> before[i], steps), arrayMap(i -> phase[i], steps),
+        arrayMap((a, e) -> intDiv(e - a, 60000), began, ended),
+        arrayMap(i -> if(bought[i] AND bought_day[i] > 0, d[i] - bought_day[i], -1), steps)
+    )) AS step
+    FROM touchpoint GROUP BY person
+)
+SELECT step.1 AS phase_before, step.2 AS phase, count(),
+    quantilesExactIf(0.5, 0.9)(step.3, step.3 >= 0),
+    quantilesExactIf(0.5, 0.9)(step.4, step.4 BETWEEN 0 AND 60), countIf(step.4 > 60)
+FROM kept GROUP BY phase_before, phase ORDER BY phase_before, phase
+SETTINGS optimize_aggregation_in_order = 1, max_threads = {threads}
+"""
+
+
+class ClickHouse:
+    """ClickHouse in this process, by chdb; the files it was asked about last are loaded."""
+
+    def __init__(self, threads: int) -> None:
+        from chdb import session  # pyright: ignore[reportMissingImports]
+
+        chdb_session: Any = session
+        self._session: Any = chdb_session.Session()
+        self._threads = threads
+        self._loaded: list[Path] = []
+
+    def load(self, files: list[Path]) -> None:
+        """Makes the table, sorted and in one part."""
+        for statement in CLICKHOUSE_LOAD.split(";"):
+            self._session.query(statement.format(files=f"{files[0].parent}/bucket-*.parquet"))
+        self._loaded = files
+
+    def ask(self, files: list[Path]) -> Any:
+        """The answer, as lines."""
+        assert files == self._loaded
+        return self._session.query(CLICKHOUSE.format(threads=self._threads), "CSV").bytes()
+
+
+def ask_pm4py(files: list[Path]) -> Any:
+    """pm4py's graph of which kind follows which, with how often and how long."""
+    import pandas as pd  # pyright: ignore[reportMissingImports]
+    import pm4py  # pyright: ignore[reportMissingImports]
+
+    from sync_server.journeys.arrow import pa, pq
+
+    tables = [pq.read_table(file, columns=["person", "at_ms", "kind"]) for file in files]
+    pandas: Any = pd
+    frame: Any = pa.concat_tables(tables).to_pandas()
+    frame["case:concept:name"] = frame["person"].astype(str)
+    frame["concept:name"] = frame["kind"].astype(str)
+    frame["time:timestamp"] = pandas.to_datetime(frame["at_ms"], unit="ms", utc=True)
+    miner: Any = pm4py
+    return miner.discover_dfg(frame), miner.discover_performance_dfg(frame)
+
+
+class Peer(NamedTuple):
+    """Another program: how it is asked, and what the fold must be faster by."""
+
+    name: str
+    does: str
+    ask: Callable[[list[Path]], Any]
+    ratio_min: float
+    rounds_max: int
+
+
+ROWS_MANY = 30_000_000
+"""From here on the slow ones are asked once, and those that hold all rows at a time not at all."""
+
+
+def peers(columns: Columns, threads: int) -> list[Peer]:
+    """The peers that are installed, ready to be asked about some columns."""
+    few = columns.rows < ROWS_MANY
+    rounds = 3 if few else 1
+    found = [
+        Peer("DuckDB SQL", "less", partial(ask_duckdb, threads=threads), 8, rounds),
+    ]
+    if find_spec("polars") and few:
+        found.append(Peer("Polars", "less", ask_polars, 8, rounds))
+    if find_spec("chdb"):
+        clickhouse = ClickHouse(threads)
+        clickhouse.load(list(columns.files))
+        found.append(Peer("ClickHouse", "less, from its own table", clickhouse.ask, 3, rounds))
+    if find_spec("pm4py") and few:
+        found.append(Peer("pm4py", "transitions between kinds", ask_pm4py, 30, 1))
     return found

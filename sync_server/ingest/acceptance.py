@@ -6,9 +6,6 @@ from typing import NamedTuple
 from wire.batches import Batch
 from wire.chain import chain, genesis
 
-NO_HASH = b""
-"""The chain's hash after an event that is lost."""
-
 
 class Head(NamedTuple):
     """How far the office has a till's epoch: the last sequence number and the hash after it."""
@@ -63,14 +60,13 @@ def accept(
     elif batch.first_seq == head.seq + 1:
         before = head.hash
     else:
-        # Nobody knows the hash after a lost event (`sync_server.ingest.aside`).
-        before = known[batch.first_seq - 1] or batch.previous
+        before = known[batch.first_seq - 1]
     if batch.previous and batch.previous != before:
         return Broken(batch.first_seq - 1)
     hashes = chain(before, batch.events) if not batch.previous or chained is None else chained
     new_from = min(head.seq + 1 - batch.first_seq, len(hashes))
     for seq, here in enumerate(hashes[:new_from], batch.first_seq):
-        if known[seq] not in (here, NO_HASH):
+        if known[seq] != here:
             return Broken(seq)
     new = tuple(hashes[new_from:])
     after = Head(head.seq + len(new), new[-1]) if new else head

@@ -1,6 +1,6 @@
 """One Parquet file of columns: how it is written, and read for the fold. Needs pyarrow."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -10,12 +10,36 @@ from sync_server.journeys.arrow import pa, pq
 from sync_server.journeys.places import Place
 from sync_server.journeys.rows import COLUMNS
 
-ROWS_A_GROUP = 1 << 18
+ROWS_A_GROUP = 1 << 17
+"""About: groups hold whole persons. One fits the caches while it is read and folded."""
+
+
+def writing(columns: Sequence[str]) -> dict[str, Any]:
+    """How a file of some columns is written, for pyarrow's `ParquetWriter`.
+
+    What the fold reads so that it is read quickly (docs/figures.md, "How fast"), the rest small.
+    """
+    encoding = {
+        name: {"at_ms": "DELTA_BINARY_PACKED", "value": "PLAIN"}.get(name, "BYTE_STREAM_SPLIT")
+        for name in columns
+        if name in BUFFERS and name != "person"
+    }
+    return {
+        "use_dictionary": [name for name in columns if name in ("person", "till")],
+        "column_encoding": encoding,
+        "compression": {name: "lz4" if name in BUFFERS else "zstd" for name in columns},
+        "write_statistics": [name for name in columns if name in ("person", "at_ms")],
+    }
 
 
 def write_part(place: Place, name: str, table: Any) -> None:
-    """Writes rows in any order."""
-    with place.create(name) as stream, _writer(stream) as writer:
+    """Writes rows in any order, to be sorted later."""
+    with (
+        place.create(name) as stream,
+        pq.ParquetWriter(
+            stream, SCHEMA, compression="zstd", use_dictionary=["kind", "channel", "store", "till"]
+        ) as writer,
+    ):
         writer.write_table(table, row_group_size=ROWS_A_GROUP)
 
 
@@ -68,13 +92,7 @@ def _opened(place: Place, name: str) -> Any:
 
 
 def _writer(stream: Any) -> Any:
-    return pq.ParquetWriter(
-        stream,
-        SCHEMA,
-        compression="zstd",
-        use_dictionary=["kind", "channel", "store", "joins", "till"],
-        write_statistics=["person", "at_ms"],
-    )
+    return pq.ParquetWriter(stream, SCHEMA, **writing(SCHEMA.names))
 
 
 def _groups(table: Any) -> Iterator[Any]:

@@ -5,8 +5,9 @@ The same rules as `sync_server.journeys.trips`, which the tests hold it against.
 
 import os
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 from native.fold import Rows, Rules, RuleTable, Tables, Tally, add_to, person_trips
 from sync_server.journeys.model import Placement, Role
@@ -167,6 +168,43 @@ def tally_windows(
         return part(0, len(rows))
     with ThreadPoolExecutor(parts) as pool:
         tallies = list(pool.map(part, cuts[:-1], cuts[1:]))
+    return [merged(of_window) for of_window in zip(*tallies, strict=True)]
+
+
+def tally_groups(
+    buckets: Sequence[Iterable[Rows]],
+    vocabulary: Vocabulary,
+    placement: Placement,
+    windows: Sequence[Window],
+    recording: Recording,
+    threads: int | None = None,
+    *,
+    buyers: bool = False,
+) -> list[Tally]:
+    """A tally of each window, in one pass over buckets of persons.
+
+    A bucket is read by the thread that folds it, one piece of whole persons after the other.
+    """
+    rules = rules_for(placement, vocabulary)
+    enrolled = Enrolled(recording.enrolled_days)
+    left = iter(buckets)
+    next_one = Lock()
+
+    def share(_: int) -> list[Tally]:
+        tallies = [
+            new_tally(rules, vocabulary, window, recording, buyers=buyers) for window in windows
+        ]
+        while True:
+            with next_one:
+                bucket = next(left, None)
+            if bucket is None:
+                return tallies
+            for rows in bucket:
+                add_to(tallies, rows, 0, -1, enrolled.persons, enrolled.days)
+
+    workers = max(1, min(len(buckets), threads or _cores()))
+    with ThreadPoolExecutor(workers) as pool:
+        tallies = list(pool.map(share, range(workers)))
     return [merged(of_window) for of_window in zip(*tallies, strict=True)]
 
 

@@ -11,20 +11,18 @@ never changed; a change writes new ones and then the manifest, so a reader sees 
 nothing. Needs pyarrow, and DuckDB to compact.
 """
 
-import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from native.fold import NO_VALUE, Rows, Tally
+from native.fold import NO_VALUE, Rows
 from sync_server.journeys import bucket_file, compaction
 from sync_server.journeys.arrange import BUFFERS, SCHEMA, WITHDRAWN, arrange, newest
 from sync_server.journeys.arrow import pa, pc, pq
-from sync_server.journeys.compiled import Enrolled, in_words, merged, new_tally, rules_for
+from sync_server.journeys.compiled import in_words, tally_groups
 from sync_server.journeys.manifest import (
     MANIFEST,
     BucketFiles,
@@ -146,23 +144,22 @@ class ColumnStore:
         in_full: bool = False,
     ) -> JourneyTally:
         """The counts of all journeys in a window: `tally_rows`, bucket by bucket."""
-        rules = rules_for(placement, self.vocabulary)
-        enrolled = Enrolled(recording.enrolled_days)
-        workers = min(self.buckets, threads or os.cpu_count() or 1)
+        (tally,) = tally_groups(
+            [self._pieces(bucket) for bucket in range(self.buckets)],
+            self.vocabulary,
+            placement,
+            (window,),
+            recording,
+            threads,
+        )
+        return in_words(tally, placement, self.vocabulary, in_full=in_full)
 
-        def share(first: int) -> Tally:
-            tally = new_tally(rules, self.vocabulary, window, recording)
-            for bucket in range(first, self.buckets, workers):
-                tally.add(
-                    self.read(bucket),
-                    enrolled_persons=enrolled.persons,
-                    enrolled_days=enrolled.days,
-                )
-            return tally
-
-        with ThreadPoolExecutor(workers) as pool:
-            tallies = list(pool.map(share, range(workers)))
-        return in_words(merged(tallies), placement, self.vocabulary, in_full=in_full)
+    def _pieces(self, bucket: int) -> Iterator[Rows]:
+        """A bucket piece by piece where it is sorted, and at once where parts have come since."""
+        if self.manifest.of(bucket).parts:
+            yield self.read(bucket)
+        else:
+            yield from self.read_groups(bucket)
 
     def _merged(self, files: BucketFiles) -> Any:
         names = [*filter(None, (files.whole,)), *files.parts]

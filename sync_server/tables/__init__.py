@@ -48,7 +48,6 @@ from sync_server.tables.registry import (
     Till,
     TillEpoch,
     TillFeed,
-    TillKey,
     WebSession,
 )
 from sync_server.tables.table import TEXT_CHARS_MAX, Table
@@ -101,7 +100,6 @@ __all__ = [
     "Till",
     "TillEpoch",
     "TillFeed",
-    "TillKey",
     "Touchpoint",
     "Voucher",
     "VoucherRefusal",
