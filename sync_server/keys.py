@@ -48,6 +48,10 @@ class OfficeKeys(Struct, frozen=True):
             Ed25519PrivateKey.from_private_bytes(self.signing_key).public_key().public_bytes_raw()
         )
 
+    def sign(self, message: bytes) -> bytes:
+        """The office's Ed25519 signature of `message`, 64 bytes."""
+        return Ed25519PrivateKey.from_private_bytes(self.signing_key).sign(message)
+
     def seal(self, plain: str, context: bytes) -> bytes:
         """`plain` encrypted (AES-256-GCM), bound to `context`; only `unseal` gets it back."""
         nonce = secrets.token_bytes(NONCE_BYTES)

@@ -8,10 +8,13 @@ from collections import deque
 from typing import NamedTuple
 
 WINDOW_S = 0.25
-OVERLOAD_EVENTS = 2_500
-"""Events within the window from which on it is overload: 10,000 a second, the backlog of many tills
-after an outage. One batch alone never is."""
-REST_S = 0.1
+BEHIND_EVENTS = 2_500
+"""So far behind the projector must be, which is more than one batch can make it, ..."""
+GROWTH_EVENTS = 500
+"""... while the log grows by so many events a window, which is 2,000 a second: the backlog of tills
+after an outage. Not more, for a projector that did not rest could itself keep the log from growing
+faster."""
+REST_S = 0.2
 """How long it rests before it looks again."""
 RESTING_S_MAX = 5.0
 """So long it rests in all until it has caught up."""
@@ -36,11 +39,10 @@ class Overload:
         while len(looks) > 2 and looks[1].at_s <= now_s - WINDOW_S:
             looks.popleft()
         windows = max(1.0, (now_s - looks[0].at_s) / WINDOW_S)
-        if logged - projected < OVERLOAD_EVENTS:
+        if logged - projected < BEHIND_EVENTS:
             self._rested_s = 0.0
-        if logged - looks[0].logged < OVERLOAD_EVENTS * windows:
             return 0.0
-        if self._rested_s >= RESTING_S_MAX:
+        if logged - looks[0].logged < GROWTH_EVENTS * windows or self._rested_s >= RESTING_S_MAX:
             return 0.0
         self._rested_s += REST_S
         return REST_S

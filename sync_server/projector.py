@@ -17,6 +17,7 @@ from sync_server.database import Lock, lock_exclusive, try_lock, upsert
 from sync_server.errors import RowRefused
 from sync_server.feed.spent import note_spent
 from sync_server.follower import Did, Follower
+from sync_server.ingest.aside import NO_EVENTS
 from sync_server.ingest.decoding import UNDECODABLE, Undecodable, understand
 from sync_server.journeys import marks, sale_days
 from sync_server.members_projection import project_members
@@ -176,6 +177,8 @@ def _step(office: Office, upto: int, events_max: int) -> int | None:
         faults: list[Fault] = []
         dropped = _dropped(connection, rows)
         for position, till_id, epoch, seq, kind, _, body in rows:
+            if kind in NO_EVENTS:
+                continue
             event = understand(body, seq)
             if position in dropped and kind == UNDECODABLE:
                 continue

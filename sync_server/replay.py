@@ -14,6 +14,7 @@ from sync_server import projection_rows
 from sync_server.database import Lock, lock_exclusive
 from sync_server.errors import RegistryError
 from sync_server.feed.spent import note_spent
+from sync_server.ingest.aside import UNSOUND
 from sync_server.ingest.decoding import UNDECODABLE, Undecodable, understand
 from sync_server.office import Office
 from sync_server.projection import RESERVED, Logged, Row, VoucherKey, project
@@ -37,6 +38,12 @@ def replay(office: Office, position: int) -> str | None:
         logged = _logged(connection, position)
         if isinstance(logged, Undecodable):
             return logged.reason
+        # Somebody looked at it and takes it for an event: a run from zero shall, too.
+        connection.execute(
+            update(EventLog)
+            .where(col(EventLog.position) == position, col(EventLog.kind) == UNSOUND)
+            .values(kind=UNDECODABLE)
+        )
         if position > projection_rows.cursor(connection, LOG):
             return "the projector has not come to it yet, and will by itself"
         body = logged.event.body

@@ -38,6 +38,7 @@ from terminal_agent.messages import Message
 from terminal_agent.now import Now, jump_ms
 from terminal_agent.office import Office, open_client
 from terminal_agent.ports import Backoff, open_port, printer_settings
+from terminal_agent.rotation import Rotation
 from terminal_agent.scanning import ScannerFound, ScannerLost, Scanning
 from terminal_agent.serials import DRAWN_BYTES
 from terminal_agent.spool import NOT_NOW, Spool
@@ -111,13 +112,9 @@ class Agent:
             self._changed,
             lambda: self._journal.trim(self.clock.now().wall_ms, config.journal_days),
         )
-        self._feed = Feed(
-            config.feed_dir,
-            identity,
-            Office(config.office_url, identity, self._clients[1]),
-            jitter,
-            self._learnt,
-        )
+        feeding = Office(config.office_url, identity, self._clients[1])
+        rotation = Rotation(identity, feeding, config.data, config.key_days)
+        self._feed = Feed(config.feed_dir, identity, feeding, jitter, self._learnt, rotation.look)
         self._spool = Spool(
             self._journal,
             config.printer,

@@ -15,17 +15,20 @@ from terminal_agent.deadline import WHOLE_S
 from terminal_agent.errors import TillError
 from terminal_agent.identity import (
     ENROL_S_MAX,
+    coming_file,
     enrol,
     load_identity,
     pending_key,
     save_identity,
 )
 from terminal_agent.journal import machine_file
-from terminal_agent.lock import alone
+from terminal_agent.lock import RUNS_ALREADY, alone
 from terminal_agent.logs import set_up_logs
-from terminal_agent.office import open_client
+from terminal_agent.office import Office, open_client
 from terminal_agent.ports import is_there
+from terminal_agent.private_file import write_private
 from terminal_agent.profiles import printer_names, scanner_names
+from terminal_agent.rotation import asked_file, rotate
 
 app = typer.Typer(
     help="The till's agent: scanner, receipt printer, journal and the line to the office.",
@@ -78,10 +81,29 @@ def enrol_till(
         key = enrol(settings.office_url, code, pending_key(pending), post)
         save_identity(settings.key_file, key)
         pending.unlink(missing_ok=True)
+        coming_file(settings.key_file).unlink(missing_ok=True)
         # Enrolled here: its epoch is new, whatever machine the disk was in.
         machine_file(settings.journal_file).unlink(missing_ok=True)
     typer.echo(f"Enrolled as till {key.till_id} of {key.store_name} ({key.store_id}).")
     typer.echo(f"Its key is in {settings.key_file}. Next: klantreis-till run --config {config}")
+
+
+@app.command("rotate-key")
+def rotate_key(config: ConfigFile) -> None:
+    """Change this till's key. A till that runs does it by itself, within a minute."""
+    settings = load_config(config)
+    try:
+        with alone(settings), open_client(settings) as client:
+            identity = load_identity(settings.key_file)
+            office = Office(settings.office_url, identity, client)
+            rotate(office, identity)
+    except TillError as error:
+        if error.code != RUNS_ALREADY:
+            raise
+        write_private(asked_file(settings.data), b"")
+        typer.echo("The till runs: it changes its key by itself, within a minute.")
+        return
+    typer.echo(f"Till {identity.till_id} has a new key; what it printed stays good.")
 
 
 @app.command("check")

@@ -27,6 +27,7 @@ from terminal_agent.profiles import (
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DISK_FREE_MIN_MB = 64
 JOURNAL_DAYS = 30
+KEY_DAYS = 365
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Config:
     disk_free_min_mb: int = DISK_FREE_MIN_MB
     journal_days: int = JOURNAL_DAYS
     """How long the journal keeps what the office has acknowledged."""
+    key_days: int = KEY_DAYS
+    """How old the till's key gets before it makes a new one; 0 for any age."""
 
     @property
     def key_file(self) -> Path:
@@ -154,6 +157,7 @@ _SECTIONS: dict[str, dict[str, _Key]] = {
         "time_zone": _Key(str, default="UTC", read=_time_zone),
         "disk_free_min_mb": _Key(int, default=DISK_FREE_MIN_MB, read=_whole(1, 1_000_000)),
         "journal_days": _Key(int, default=JOURNAL_DAYS, read=_whole(1, 3_650)),
+        "key_days": _Key(int, default=KEY_DAYS, read=_whole(0, 3_650)),
     },
     "office": {
         "url": _Key(str, required=True, read=_office_url),
@@ -253,6 +257,7 @@ def check_config(document: Mapping[str, Any], file: Path) -> Config:
         time_zone=_or_utc(till["time_zone"]),
         disk_free_min_mb=till["disk_free_min_mb"],
         journal_days=till["journal_days"],
+        key_days=till["key_days"],
         office_url=office["url"],
         office_ca_file=None if ca_file is None else _beside(file, ca_file),
         scanner_port=scanner["port"],

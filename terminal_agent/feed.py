@@ -10,6 +10,7 @@ import time
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
@@ -43,6 +44,9 @@ SPREAD_S_MAX = 0.3
 BYTES_A_SECOND_MAX = 512 * 1024
 """What a till takes of the line on average when much changes: it rests after a large part."""
 SPENT_DELTA = "vouchers-delta"
+NO_PLACE = "downloads"
+"""The office sends the base to as many tills as it can at this moment."""
+MEMBER_PARTS = (PartName.MEMBERS, PartName.MEMBERS_DELTA)
 PARTS = (
     PartName.OFFERS,
     PartName.VOUCHERS,
@@ -70,6 +74,8 @@ class Feed:
     office: Office
     jitter: Jitter
     changed: Callable[[Known], None]
+    answered: Callable[[], None] = lambda: None
+    """Told after each answer of the office: it is there, and `office` knows what it asks for."""
     known: Known = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,9 +85,13 @@ class Feed:
         self._spent_since = ""
         self._spent: _Spent = {}
         self._fetched_bytes = 0
+        self._base_seen = ""
+        self._base_not_before_s = 0.0
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        key = self.identity.key.identifier_key
-        self._members = MemberFiles(self.directory, key, self._members_damaged)
+        key = self.identity.key
+        self._members = MemberFiles(
+            self.directory, key.identifier_key, key.office_public_key, self._members_damaged
+        )
 
     def load(self) -> None:
         """Takes up what was kept. What cannot be used is fetched again."""
@@ -139,7 +149,9 @@ class Feed:
 
     def _step(self, wait_s: int) -> bool:
         known = {str(part): self._versions.get(part, "") for part in PARTS}
-        versions = self.office.versions(known, wait_s)
+        is_put_off = time.monotonic() < self._base_not_before_s
+        versions = self.office.versions(known, wait_s, MEMBER_PARTS if is_put_off else ())
+        self.answered()
         if wait_s and any(versions.get(part, has) != has for part, has in known.items()):
             self._stopped.wait(SPREAD_S_MAX * self.jitter())
         is_fresh = False
@@ -156,18 +168,38 @@ class Feed:
             # Read anew: a base that was fetched came with its delta.
             if versions.get(part, "") == self._versions.get(part, "") or part not in versions:
                 continue
+            if part in MEMBER_PARTS and self._puts_off(versions[PartName.MEMBERS]):
+                continue
             try:
                 if take(versions[part]):
                     is_fresh = True
                     # In force at once: the next part may not come.
                     self.changed(self.known)
-            except OfficeUnreachable:
-                raise
+            except OfficeUnreachable as error:
+                if part is not PartName.MEMBERS or error.code != NO_PLACE:
+                    raise
+                # The base alone has to wait; prices and vouchers go on.
+                pause_s = retry_wait_s(0, self.jitter, error.retry_after_s)
+                self._base_not_before_s = time.monotonic() + pause_s
             except _FAILURES as error:
                 failure = failure or error
         if failure is not None:
             raise failure
         return is_fresh
+
+    def _puts_off(self, base: str) -> bool:
+        """Whether a base that is new is left for later, with the delta over it.
+
+        Tills have each a moment of its own in the window that the office names. A till that finds
+        no member at all does not wait.
+        """
+        if not self._versions.get(PartName.MEMBERS) or base == self._versions[PartName.MEMBERS]:
+            return False
+        if base != self._base_seen:
+            self._base_seen = base
+            share = spread_share(self.identity.till_id, base)
+            self._base_not_before_s = time.monotonic() + share * self.office.base_spread_s
+        return time.monotonic() < self._base_not_before_s
 
     def _fetch_products(self, version: str) -> bool:
         return self._fetch_whole(PartName.PRODUCTS, self._take_products)
@@ -301,6 +333,12 @@ class Feed:
 
     def _file(self, name: str) -> Path:
         return self.directory / name
+
+
+def spread_share(till_id: str, version: str) -> float:
+    """Where in a window this till fetches this version, 0 to 1: another place for each version."""
+    digest = blake2b(f"{till_id} {version}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest) / 2**32
 
 
 def _by_code(products: tuple[Product, ...]) -> Mapping[str, Product]:

@@ -8,6 +8,7 @@ import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 
 import httpx
 import msgspec
@@ -37,21 +38,67 @@ class KeyFile(Struct, frozen=True):
     private_key: bytes
     identifier_key: bytes
     office_public_key: bytes
+    made_at_ms: int = 0
+    """When the office took the private key, by the office's clock; 0 when nobody noted it."""
 
 
 class Identity:
-    """A till's identity: signs, and turns identifiers into tokens."""
+    """A till's identity: signs, and turns identifiers into tokens. Safe between threads.
 
-    def __init__(self, key: KeyFile) -> None:
+    While it changes its key there is a `coming` one, kept in a file of its own beside `file` until
+    the office has confirmed it: whichever of the two the office knows, the till has it.
+    """
+
+    def __init__(self, key: KeyFile, file: Path | None = None) -> None:
         self.key = key
         self.till_id = key.till_id
+        self._file = file
         self._private = Ed25519PrivateKey.from_private_bytes(key.private_key)
+        self._lock = Lock()
+        self.coming: Ed25519PrivateKey | None = None
+        if file is not None and coming_file(file).exists():
+            coming = pending_key(coming_file(file))
+            if coming.private_bytes_raw() == key.private_key:
+                coming_file(file).unlink()  # cut off after the last step but one
+            else:
+                self.coming = coming
 
     def sign(self, message: bytes) -> bytes:
         return self._private.sign(message)
 
+    @property
+    def public_key(self) -> bytes:
+        return self._private.public_key().public_bytes_raw()
+
+    def prepare(self) -> Ed25519PrivateKey:
+        """The coming key, made and kept on the disk when there is none. Raises `OSError`."""
+        with self._lock:
+            if self.coming is None:
+                if self._file is None:
+                    self.coming = Ed25519PrivateKey.generate()
+                else:
+                    self.coming = pending_key(coming_file(self._file))
+            return self.coming
+
+    def adopt(self, coming: Ed25519PrivateKey, now_ms: int) -> None:
+        """The office has confirmed `coming`: it signs from now on. Raises `OSError`."""
+        with self._lock:
+            if self.coming is not coming:
+                return  # another thread has heard it, too
+            private = coming.private_bytes_raw()
+            key = msgspec.structs.replace(self.key, private_key=private, made_at_ms=now_ms)
+            if self._file is not None:
+                save_identity(self._file, key)
+                coming_file(self._file).unlink(missing_ok=True)
+            self.key, self._private, self.coming = key, coming, None
+
     def token(self, domain: str, identifier: str) -> bytes:
         return identifier_token(self.key.identifier_key, domain, identifier)
+
+
+def coming_file(file: Path) -> Path:
+    """Where the key lies that shall take the place of the one in `file`."""
+    return file.with_name(f"{file.name}.coming")
 
 
 def verify(public_key: bytes, signature: bytes, message: bytes) -> bool:
@@ -73,7 +120,7 @@ def load_identity(file: Path) -> Identity:
                 f"{file} may be read by others (mode {mode:04o}).",
                 f"Run: chmod 600 {file}. If others had access, enrol the till again.",
             )
-        return Identity(msgspec.json.decode(file.read_bytes(), type=KeyFile))
+        return Identity(msgspec.json.decode(file.read_bytes(), type=KeyFile), file)
     except FileNotFoundError as error:
         raise TillError(
             "not_enrolled",
@@ -151,6 +198,7 @@ def enrol(
         private_key=private.private_bytes_raw(),
         identifier_key=enrolment.identifier_key,
         office_public_key=enrolment.office_public_key,
+        made_at_ms=enrolment.office_time_ms,
     )
 
 

@@ -30,8 +30,16 @@ from terminal_agent.journal_recovery import (
 )
 from terminal_agent.journal_retention import DAY_MS, keep_from, trims_upto
 from terminal_agent.machine import UNKNOWN, Machine, note_machine, noted_machine
+from wire.aside import LOST_EVENTS_MAX, Aside
 from wire.chain import next_hash
-from wire.events import Sale, TillStarted, VoucherOutcome, VoucherState, decode_event
+from wire.events import (
+    EVENT_BYTES_MAX,
+    Sale,
+    TillStarted,
+    VoucherOutcome,
+    VoucherState,
+    decode_event,
+)
 
 TRIM_EVENTS_MAX = 100
 """Removed in one step, which holds the writer for a few milliseconds."""
@@ -75,12 +83,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Unsent:
-    """Consecutive events that the office has not acknowledged; `previous` is the hash before."""
+    """Consecutive events that the office has not acknowledged; `previous` is the hash before.
+
+    `aside` stands instead of `events` where some are lost: those go by themselves.
+    """
 
     epoch: int
     first_seq: int
     previous: bytes
     events: tuple[bytes, ...]
+    aside: Aside | None = None
 
 
 class Journal(Book):
@@ -246,18 +258,65 @@ class Journal(Book):
     ) -> Unsent | None:
         values = {"of_epoch": epoch, "of_seq": first, "events_max": events_max}
         rows = connection.execute(sql.EVENTS_FROM, values).fetchall()
-        running = previous = self._hash_at(connection, epoch, first - 1)
+        previous = self._hash_before(connection, epoch, first)
+        if rows and (not previous or rows[0][2] in sql.NO_EVENTS):
+            return self._aside_from(connection, epoch, first, previous)
+        running = previous
         events: list[bytes] = []
         size = 0
-        for place, (seq, _, _, body, after) in enumerate(rows, first):
+        for place, (seq, _, kind, body, after) in enumerate(rows, first):
             size += len(body)
-            if events and size > bytes_max:
+            if kind in sql.NO_EVENTS or (events and size > bytes_max):
                 break
             running = next_hash(running, body)
             if (seq, after) != (place, running):
                 raise damaged(self.file, f"event {place} of epoch {epoch} breaks the chain")
             events.append(body)
         return Unsent(epoch, first, previous, tuple(events)) if events else None
+
+    def _hash_before(self, connection: Connection, epoch: int, first: int) -> bytes:
+        """Empty after a lost event, where nobody knows it."""
+        values = {"of_epoch": epoch, "of_seq": first - 1}
+        row = connection.execute(sql.BEFORE, values).fetchone()
+        if row is not None and row[0] == sql.LOST:
+            return b""
+        return self._hash_at(connection, epoch, first - 1)
+
+    def _aside_from(
+        self, connection: Connection, epoch: int, first: int, previous: bytes
+    ) -> Unsent | None:
+        values = {"of_epoch": epoch, "of_seq": first, "events_max": LOST_EVENTS_MAX}
+        for seq, _, kind, body, after in connection.execute(sql.EVENTS_FROM, values):
+            if kind != sql.LOST:
+                is_sound = kind != sql.UNSOUND
+                reason = "its journal was damaged; the file is kept there"
+                data = body if len(body) <= EVENT_BYTES_MAX else None
+                aside = Aside(
+                    self.till_id, epoch, first, seq, previous, after, data, is_sound, reason
+                )
+                return Unsent(epoch, first, previous, (), aside)
+        return None
+
+    def withhold(self, unsent: Unsent, reason: str) -> None:
+        """Keeps the first event of `unsent` for as long as the office does not take its bytes."""
+        values = (unsent.epoch, unsent.first_seq, unsent.previous, unsent.events[0], reason)
+        with self._database.write_lock, self._journalled() as connection:
+            connection.execute(sql.INSERT_WITHHELD, sql.values_of("withheld_event", values))
+
+    def withheld(self) -> list[Aside]:
+        """The events that the office has the places of, and not the bytes."""
+        with self._reading() as connection:
+            found = connection.execute(sql.WITHHELD).fetchall()
+        return [
+            Aside(self.till_id, epoch, seq, seq, before, next_hash(before, body), body, True, why)
+            for epoch, seq, before, body, why in found
+        ]
+
+    def delivered(self, aside: Aside) -> None:
+        """The office has the bytes of an event that was withheld."""
+        with self._database.write_lock, self._journalled(synced=False) as connection:
+            place = {"of_epoch": aside.epoch, "of_seq": aside.seq}
+            connection.execute(sql.REMOVE_WITHHELD, place)
 
     def unsent_count(self) -> int:
         """How many events the office has not acknowledged. Asks no disk."""

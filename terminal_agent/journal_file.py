@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from terminal_agent.errors import JournalError
-from terminal_agent.journal_tables import CREATE, SCHEMA_VERSION
+from terminal_agent.journal_tables import BRING_FORWARD, CREATE, SCHEMA_VERSION
 
-SCHEMA_VERSIONS_MAX = 1_000
+SCHEMA_VERSIONS_MAX = 128
 """What says it is of a later schema than this was never written by any till."""
 BUSY_S_MAX = 5.0
 """How long a write waits for a reader of another process (a backup, a look with sqlite3)."""
@@ -53,12 +53,22 @@ class Database:
         version: int = self._write.execute("PRAGMA user_version").fetchone()[0]
         if not 0 <= version <= SCHEMA_VERSIONS_MAX:
             raise damaged(self.file, f"it says it is of schema {version}")
-        if version not in (0, SCHEMA_VERSION):
+        if version > SCHEMA_VERSION:
             self._refuse(version)
         self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         if version == 0:
             create(self._write)
+        elif version < SCHEMA_VERSION:
+            self._bring_forward(version)
         self._check()
+
+    def _bring_forward(self, version: int) -> None:
+        self._write.execute("BEGIN IMMEDIATE")
+        for step in range(version, SCHEMA_VERSION):
+            for statement in BRING_FORWARD[step]:
+                self._write.execute(statement)
+        self._write.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        self._write.execute("COMMIT")
 
     def _refuse(self, version: int) -> NoReturn:
         raise JournalError(

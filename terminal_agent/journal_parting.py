@@ -20,8 +20,10 @@ def move_events(connection: Connection, place: Place, opened: int) -> None:
     """Moves the events from `place` on to the new epoch `opened`, in the caller's transaction."""
     till_id, epoch, from_seq = place
     values = {"of_epoch": epoch, "of_seq": from_seq, "events_max": SEQ_MAX}
-    rows = connection.execute(sql.EVENTS_FROM, values).fetchall()
-    at_ms: int = rows[0][1]
+    found = connection.execute(sql.EVENTS_FROM, values).fetchall()
+    # What is lost has no place to be given; what is unsound is in the file that was kept.
+    rows = [row for row in found if row[2] not in sql.NO_EVENTS]
+    at_ms: int = found[0][1]
     connection.execute(sql.REMOVE_FROM, {"of_epoch": epoch, "of_seq": from_seq})
     new_epoch = (opened, till_id, at_ms, 0, None)
     connection.execute(sql.INSERT_EPOCH, sql.values_of("epoch", new_epoch))

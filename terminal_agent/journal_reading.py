@@ -55,6 +55,10 @@ class JournalStatus(Struct, frozen=True):
     free_bytes: int
     """Of that, what waits to be used again."""
     epochs: tuple[EpochStatus, ...]
+    withheld: int
+    """Events that are refused: the office has their places, and the bytes are here."""
+    lost: int
+    """Places in the file whose events an earlier damage took or spoilt."""
     kept: tuple[str, ...]
     """Damaged files that were set aside."""
 
@@ -98,6 +102,8 @@ def status(file: Path) -> JournalStatus:
         epochs = tuple(_epoch(connection, row) for row in rows)
         first_at, last_at = connection.execute(sql.TIMES_SEEN).fetchone()
         jobs = connection.execute(sql.JOB_COUNTS).fetchall()
+        withheld = _count(connection, "SELECT count(*) FROM withheld_event")
+        lost = _count(connection, "SELECT count(*) FROM event WHERE kind IN ('lost', 'unsound')")
         page: int = connection.execute("PRAGMA page_size").fetchone()[0]
         free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
     parts = [beside(file, end) for end in BESIDE]
@@ -116,8 +122,17 @@ def status(file: Path) -> JournalStatus:
         size_bytes=sum(part.stat().st_size for part in parts if part.exists()),
         free_bytes=free * page,
         epochs=epochs,
+        withheld=withheld,
+        lost=lost,
         kept=tuple(path.name for path in kept_files(file)),
     )
+
+
+def _count(connection: sqlite3.Connection, statement: str) -> int:
+    try:
+        return connection.execute(statement).fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0  # a file of an earlier schema, which was set aside
 
 
 def _epoch(connection: sqlite3.Connection, row: tuple[Any, ...]) -> EpochStatus:
@@ -165,7 +180,7 @@ def _problems(connection: sqlite3.Connection) -> Iterator[str]:
 def _chain_problems(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Iterator[str]:
     epoch, till_id, _, acknowledged, _ = row
     expected, running = 0, b""
-    for seq, _, _, body, after in events(connection, epoch, 1):
+    for seq, _, kind, body, after in events(connection, epoch, 1):
         if not expected:
             # What was trimmed cannot be checked; the chain goes on from the first that is here.
             expected = seq
@@ -175,6 +190,10 @@ def _chain_problems(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Ite
         if seq != expected:
             yield f"epoch {epoch}: events {expected} to {seq - 1} are missing"
             running = b""
+        if kind in sql.NO_EVENTS:
+            # Known since an earlier damage, and told to the office.
+            expected, running = seq + 1, after if kind == sql.UNSOUND else b""
+            continue
         if running and next_hash(running, body) != after:
             yield f"epoch {epoch}: event {seq} does not fit the chain"
         if (problem := _misread(body, seq)) is not None:

@@ -1,9 +1,10 @@
 """A journal that is damaged or gone: kept aside, salvaged from, begun again in a new epoch.
 
 The till must sell again at once, without anybody's help. The damaged file is renamed and never
-written to. What of its unacknowledged events is readable and fits the chain goes into the new file
-at its old place, so that the office takes it as if nothing had happened; receipts not yet on paper
-and vouchers taken go along. The new epoch begins with an event that says why.
+written to. What of its unacknowledged events is readable goes into the new file at its old place
+(`journal_salvage.py`), so that the office takes it as if nothing had happened; places of lost
+events stay empty, which the office is told. Receipts not yet on paper and vouchers taken go along.
+The new epoch begins with an event that says why.
 
 A small file beside the journal notes the newest epoch that was ever opened, so that a journal that
 is gone altogether does not give numbers out twice.
@@ -25,23 +26,21 @@ from msgspec import Meta
 from terminal_agent import journal_tables as sql
 from terminal_agent.errors import JournalError
 from terminal_agent.journal_file import (
-    NOT_WHAT_WAS_WRITTEN,
     connect,
     create,
     make_private,
     not_opened,
 )
-from wire.chain import HASH_BYTES, genesis, next_hash
-from wire.events import Event, TillStarted, decode_event, encode_event
+from terminal_agent.journal_salvage import EventRow, Number, chained, convert, events, readable
+from terminal_agent.private_file import sync_directory
+from wire.chain import genesis, next_hash
+from wire.events import Event, TillStarted, encode_event
 
 BESIDE = ("", "-wal", "-shm")
 """What SQLite keeps beside a file, by the end of its name."""
 REASON_CHARS_MAX = 128
-EVENTS_AT_ONCE = 500
 
-_Number = Annotated[int, Meta(ge=1)]
 _Count = Annotated[int, Meta(ge=0)]
-_Hash = Annotated[bytes, Meta(min_length=HASH_BYTES, max_length=HASH_BYTES)]
 
 TO_PRINT = ("waiting", "sending", "maybe_printed")
 """States of a receipt that is not on paper for sure."""
@@ -50,28 +49,18 @@ TO_PRINT = ("waiting", "sending", "maybe_printed")
 class EpochRow(NamedTuple):
     """A row of `epoch`."""
 
-    epoch: _Number
+    epoch: Number
     till_id: str
     opened_at_ms: int
     acknowledged_seq: _Count
     acknowledged_at_ms: int | None
 
 
-class EventRow(NamedTuple):
-    """A row of `event`, without its epoch."""
-
-    seq: _Number
-    at_ms: int
-    kind: str
-    body: bytes
-    hash: _Hash
-
-
 class JobRow(NamedTuple):
     """A row of `print_job`."""
 
-    epoch: _Number
-    seq: _Number
+    epoch: Number
+    seq: Number
     state: str
     data: bytes
     serials: str
@@ -84,7 +73,17 @@ class RedeemedRow(NamedTuple):
     expires_at_ms: int
 
 
-_Row = TypeVar("_Row", EpochRow, EventRow, JobRow, RedeemedRow)
+class WithheldRow(NamedTuple):
+    """A row of `withheld_event`."""
+
+    epoch: Number
+    seq: Number
+    before: bytes
+    body: bytes
+    reason: str
+
+
+_Row = TypeVar("_Row", EpochRow, JobRow, RedeemedRow, WithheldRow)
 
 
 @dataclass
@@ -93,9 +92,10 @@ class Salvaged:
 
     epochs: list[EpochRow] = field(default_factory=list[EpochRow])
     events: dict[int, list[EventRow]] = field(default_factory=dict[int, list[EventRow]])
-    """By epoch: the last acknowledged event, then those the office has not, without gaps."""
+    """By epoch: the last acknowledged event, then what the office has not, and places of lost."""
     jobs: list[JobRow] = field(default_factory=list[JobRow])
     redeemed: list[RedeemedRow] = field(default_factory=list[RedeemedRow])
+    withheld: list[WithheldRow] = field(default_factory=list[WithheldRow])
     unsent: int = 0
     lost: list[str] = field(default_factory=list[str])
     """What could not be saved, in words."""
@@ -205,30 +205,32 @@ def salvage(file: Path, till_id: str) -> Salvaged:
         saved.lost.append(f"the file cannot be opened: {error}")
         return saved
     with closing(connection):
-        epochs = _sound(_readable(connection, sql.EPOCHS, {}, saved.lost), EpochRow, saved)
+        epochs = _sound(readable(connection, sql.EPOCHS, {}, saved.lost), EpochRow, saved)
         # By key: a damaged index may give a row twice.
         saved.epochs = list({row.epoch: row for row in epochs}.values())
         if any(row.till_id != till_id for row in saved.epochs):
             return Salvaged(lost=["it is another till's"])
         for row in saved.epochs:
-            saved.events[row.epoch] = _chained(connection, row, saved)
-        jobs = _sound(_readable(connection, sql.JOBS, {}, saved.lost), JobRow, saved)
+            upto = row.acknowledged_seq
+            found = events(connection, row.epoch, max(upto, 1), saved.lost)
+            rows = chained(till_id, row.epoch, upto, found, saved.lost)
+            saved.events[row.epoch] = rows
+            saved.unsent += sum(each.seq > upto and each.kind not in sql.NO_EVENTS for each in rows)
+        jobs = _sound(readable(connection, sql.JOBS, {}, saved.lost), JobRow, saved)
         to_print = [job for job in jobs if job.state in TO_PRINT and _is_list(job.serials)]
         saved.jobs = list({(job.epoch, job.seq): job for job in to_print}.values())
-        taken = _readable(connection, sql.REDEEMED, {}, saved.lost)
+        taken = readable(connection, sql.REDEEMED, {}, saved.lost)
         redeemed = _sound(taken, RedeemedRow, saved)
+        kept = readable(connection, sql.WITHHELD, {}, [])  # not there in earlier schemas
+        withheld = _sound(kept, WithheldRow, saved)
+        saved.withheld = list({(row.epoch, row.seq): row for row in withheld}.values())
         saved.redeemed = list({row.voucher_id: row for row in redeemed}.values())
     return saved
 
 
 def _sound(rows: Iterator[tuple[Any, ...]], kind: type[_Row], saved: Salvaged) -> list[_Row]:
-    sound: list[_Row] = []
-    for row in rows:
-        try:
-            sound.append(msgspec.convert(row, kind))
-        except msgspec.ValidationError as error:
-            saved.lost.append(f"a row that is no {kind.__name__}: {error}")
-    return sound
+    sound = [convert(row, kind, saved.lost) for row in rows]
+    return [row for row in sound if row is not None]
 
 
 def _is_list(serials: str) -> bool:
@@ -237,60 +239,6 @@ def _is_list(serials: str) -> bool:
     except (msgspec.MsgspecError, ValueError):
         return False
     return True
-
-
-def _chained(connection: sqlite3.Connection, row: EpochRow, saved: Salvaged) -> list[EventRow]:
-    events: list[EventRow] = []
-    running = genesis(row.till_id, row.epoch)
-    expected = max(row.acknowledged_seq, 1)
-    for event in _sound(_events(connection, row.epoch, expected, saved.lost), EventRow, saved):
-        is_anchor = event.seq == row.acknowledged_seq
-        fits = is_anchor or next_hash(running, event.body) == event.hash
-        if event.seq != expected or not fits:
-            saved.lost.append(f"epoch {row.epoch} from event {expected} on: it breaks the chain")
-            break
-        if not is_anchor and not _is_event(event.body, event.seq):
-            saved.lost.append(f"epoch {row.epoch} from event {expected} on: not understood")
-            break
-        running = event.hash
-        events.append(event)
-        expected += 1
-    saved.unsent += sum(event.seq > row.acknowledged_seq for event in events)
-    return events
-
-
-def _is_event(body: bytes, seq: int) -> bool:
-    try:
-        return decode_event(body).seq == seq
-    except (msgspec.MsgspecError, ValueError):
-        return False
-
-
-def _events(
-    connection: sqlite3.Connection, epoch: int, first: int, lost: list[str]
-) -> Iterator[tuple[Any, ...]]:
-    while True:
-        values = {"of_epoch": epoch, "of_seq": first, "events_max": EVENTS_AT_ONCE}
-        seen = 0
-        row: tuple[Any, ...]
-        for row in _readable(connection, sql.EVENTS_FROM, values, lost):
-            seen += 1
-            yield row
-            if not isinstance(row[0], int):
-                return
-            first = row[0] + 1
-        if seen < EVENTS_AT_ONCE:
-            return
-
-
-def _readable(
-    connection: sqlite3.Connection, statement: str, values: dict[str, int], lost: list[str]
-) -> Iterator[Any]:
-    # Row by row: a malformed page ends it, and what came before is kept.
-    try:
-        yield from connection.execute(statement, values)
-    except (sqlite3.Error, *NOT_WHAT_WAS_WRITTEN) as error:
-        lost.append(f"{error} (while reading: {statement.split(' FROM ')[-1].split()[0]})")
 
 
 def _build(file: Path, saved: Salvaged, till_id: str, epoch: int, now_ms: int, why: str) -> None:
@@ -306,6 +254,8 @@ def _build(file: Path, saved: Salvaged, till_id: str, epoch: int, now_ms: int, w
             connection.execute(sql.INSERT_JOB, sql.values_of("print_job", job))
         for voucher in saved.redeemed:
             connection.execute(sql.INSERT_REDEEMED, sql.values_of("redeemed_voucher", voucher))
+        for withheld in saved.withheld:
+            connection.execute(sql.INSERT_WITHHELD, sql.values_of("withheld_event", withheld))
         opened = (epoch, till_id, now_ms, 0, None)
         connection.execute(sql.INSERT_EPOCH, sql.values_of("epoch", opened))
         body = TillStarted(version("klantreis"), why[:REASON_CHARS_MAX])
@@ -361,11 +311,7 @@ def _note(file: Path) -> Path:
 
 
 def _sync_directory(file: Path) -> None:
-    descriptor = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(file.parent)
 
 
 def _not_set_aside(file: Path, error: OSError) -> JournalError:

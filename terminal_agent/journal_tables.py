@@ -30,7 +30,14 @@ from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.ddl import DDLElement
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 has `withheld_event`; 1 is brought forward when it is opened."""
+
+LOST = "lost"
+"""Kind of a row that holds the place of an event the disk lost: no body, no hash."""
+UNSOUND = "unsound"
+"""Kind of a row whose body does not fit the chain: evidence, sent as such."""
+NO_EVENTS = (LOST, UNSOUND)
 
 
 class JournalEpoch(SQLModel, table=True):
@@ -82,6 +89,22 @@ class RedeemedVoucher(SQLModel, table=True):
     expires_at_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
+class WithheldEvent(SQLModel, table=True):
+    """An event that is refused whatever it comes in: the office has its place, the till its bytes.
+
+    Stays when the event itself is trimmed, until the office has taken it.
+    """
+
+    __tablename__ = "withheld_event"  # pyright: ignore[reportAssignmentType]
+
+    epoch: int = Field(primary_key=True)
+    seq: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    before: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    """The chain's hash before it."""
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    reason: str
+
+
 def _table(model: type[SQLModel]) -> Table:
     return model.__table__  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 
@@ -104,7 +127,8 @@ def _text(statement: Executable | DDLElement) -> str:
 
 _EPOCH, _EVENT = _table(JournalEpoch), _table(JournalEvent)
 _JOB, _REDEEMED = _table(PrintJob), _table(RedeemedVoucher)
-_TABLES = (_EPOCH, _EVENT, _JOB, _REDEEMED)
+_WITHHELD = _table(WithheldEvent)
+_TABLES = (_EPOCH, _EVENT, _JOB, _REDEEMED, _WITHHELD)
 _e, _v, _j = _EPOCH.c, _EVENT.c, _JOB.c
 _epoch_is: BindParameter[int] = bindparam("of_epoch")
 _seq_is: BindParameter[int] = bindparam("of_seq")
@@ -114,6 +138,18 @@ CREATE: Final = (
     *(_text(CreateIndex(index)) for table in _TABLES for index in table.indexes),
 )
 
+BRING_FORWARD: Final = {1: (_text(CreateTable(_WITHHELD)),)}
+"""By schema version: what makes it the next one."""
+
+INSERT_WITHHELD: Final = _text(insert(_WITHHELD).prefix_with("OR IGNORE"))
+WITHHELD: Final = _text(
+    select(
+        _WITHHELD.c.epoch, _WITHHELD.c.seq, _WITHHELD.c.before, _WITHHELD.c.body, _WITHHELD.c.reason
+    ).order_by(_WITHHELD.c.epoch, _WITHHELD.c.seq)
+)
+REMOVE_WITHHELD: Final = _text(
+    delete(_WITHHELD).where(_WITHHELD.c.epoch == _epoch_is, _WITHHELD.c.seq == _seq_is)
+)
 INSERT_EPOCH: Final = _text(insert(_EPOCH))
 INSERT_EVENT: Final = _text(insert(_EVENT))
 INSERT_JOB: Final = _text(insert(_JOB))
@@ -130,6 +166,12 @@ SEQS: Final = _text(
 )
 """Of `of_epoch`: first number, last number, how many events."""
 HASH_AT: Final = _text(select(_v.hash).where(_v.epoch == _epoch_is, _v.seq == _seq_is))
+BEFORE: Final = _text(select(_v.kind, _v.hash).where(_v.epoch == _epoch_is, _v.seq == _seq_is))
+BY_ROW: Final = (
+    "SELECT rowid, epoch, seq, at_ms, kind, body, hash FROM event NOT INDEXED "
+    "WHERE rowid >= :of_seq ORDER BY rowid LIMIT :events_max"
+)
+"""Past a damaged index: rowid, then epoch and what `EVENTS_FROM` gives, by place in the table."""
 EVENTS_FROM: Final = _text(
     select(_v.seq, _v.at_ms, _v.kind, _v.body, _v.hash)
     .where(_v.epoch == _epoch_is, _v.seq >= _seq_is)
@@ -192,7 +234,11 @@ _newest = select(func.max(_v.seq)).where(_v.epoch == _j.epoch).scalar_subquery()
 STRAY_JOBS: Final = _text(
     select(_j.epoch, _j.seq).where(
         _j.seq.between(_oldest, _newest),
-        ~exists().where(_v.epoch == _j.epoch, _v.seq == _j.seq, _v.kind == "sale"),
+        ~exists().where(
+            _v.epoch == _j.epoch,
+            _v.seq == _j.seq,
+            or_(_v.kind == "sale", _v.kind == LOST, _v.kind == UNSOUND),
+        ),
     )
 )
 """Receipts whose sale is not there, although it was neither trimmed nor moved."""

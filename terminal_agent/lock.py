@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from terminal_agent.config import Config
 from terminal_agent.errors import TillError
 
+RUNS_ALREADY = "till_runs_already"
+
 
 @contextmanager
 def alone(config: Config) -> Generator[None]:
@@ -26,7 +28,7 @@ def alone(config: Config) -> Generator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise TillError(
-                "till_runs_already",
+                RUNS_ALREADY,
                 f"Another klantreis-till uses {config.data}.",
                 "Stop it first. A second till on this machine has a data directory of its own.",
             ) from error

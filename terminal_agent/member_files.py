@@ -17,15 +17,24 @@ DELTA = "members-delta"
 
 
 class MemberFiles:
-    """The index files in `directory`. `damaged` is told when a page of one has rotted."""
+    """The index files in `directory`. `damaged` is told when a page of one has rotted.
+
+    `key` is the deployment's identifier key, `office_key` the public key by which the office signs
+    them: a file that it did not sign is refused.
+    """
 
     def __init__(
-        self, directory: Path, key: bytes, damaged: Callable[[IndexRefused], None]
+        self,
+        directory: Path,
+        key: bytes,
+        office_key: bytes,
+        damaged: Callable[[IndexRefused], None],
     ) -> None:
         self._base = directory / BASE
         self._delta = directory / DELTA
         self._fresh_delta = directory / f"{DELTA}.new"
         self._key = key
+        self._office_key = office_key
         self._damaged = damaged
         self.download = Download(directory / f"{BASE}.part")
 
@@ -41,7 +50,7 @@ class MemberFiles:
         """
         self.download.check()
         try:
-            whole = MemberIndex.open(self.download.file, key=self._key)
+            whole = MemberIndex.open(self.download.file, key=self._key, public_key=self._office_key)
             try:
                 whole.scrub()
             finally:
@@ -65,7 +74,8 @@ class MemberFiles:
         return lookup
 
     def _open(self, base: Path, delta: Path | None) -> MemberLookup:
-        return MemberLookup(MemberIndex.open(base, key=self._key, delta=delta), self._damaged)
+        index = MemberIndex.open(base, key=self._key, public_key=self._office_key, delta=delta)
+        return MemberLookup(index, self._damaged)
 
     def _keep_delta(self, delta: bytes) -> Path | None:
         if not delta:

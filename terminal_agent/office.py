@@ -7,7 +7,7 @@ Every failure is sorted by what comes next: refused (the office answered and sai
 import hashlib
 import socket
 import ssl
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from terminal_agent.clock import Clock, SystemClock
 from terminal_agent.config import Config
@@ -22,15 +23,19 @@ from terminal_agent.deadline import WHOLE_S, DeadlineTransport
 from terminal_agent.download import Download, sha256_of, version_of
 from terminal_agent.errors import OfficeRefused, OfficeUnreachable
 from terminal_agent.identity import Identity
+from wire.aside import ASIDE_CONTENT_TYPE, Aside, encode_aside
 from wire.batches import BATCH_CONTENT_TYPE, Ack, Batch, Refusal, encode_batch
 from wire.feed import FEED_BYTES_MAX, FeedError, FeedVersions, write_known
 from wire.requests import SignedBy, signing_text, write_header
+from wire.rotation import KeyChange, KeyChanged
 
 CONNECT_S_MAX = 5.0
 ANSWER_S_MAX = 30.0
 ANSWER_BYTES_MAX = 1024 * 1024
 FEED_S_MAX = 600.0
 """A part of the feed may be large and the line slow; an acknowledgement has `ANSWER_S_MAX`."""
+BASE_SPREAD_S_MAX = 3_600
+SIGNATURE = "signature"
 CLOCK_ERROR_MS_MIN = 60_000
 """An offset learnt from a refusal that moves by this much is worth one more try."""
 
@@ -82,6 +87,10 @@ class Office:
         self._clock = clock or SystemClock()
         self.offset_ms: int | None = None
         """Office's clock minus this machine's, as last measured; None before the first answer."""
+        self.base_spread_s = 0
+        """Over how many seconds tills fetch a new base of the member index, as it last said."""
+        self.asks_rotation = False
+        """Whether the office wants the till to change its key, as it last said with the feed."""
         self._socket: socket.socket | None = None
         self._is_aborted = False
 
@@ -106,14 +115,45 @@ class Office:
             raise self._rubbish(200)
         return ack
 
-    def versions(self, known: Mapping[str, str], wait_s: int) -> Mapping[str, str]:
-        """The version of each part, told when one that is `known` differs, or after `wait_s`."""
+    def set_aside(self, aside: Aside) -> Ack:
+        """The acknowledgement of one event by itself. Raises as `send` does."""
+        headers = {"Content-Type": ASIDE_CONTENT_TYPE}
+        _, _, content = self._request("POST", "/v1/events/aside", encode_aside(aside), headers)
+        ack = _decoded(content, Ack)
+        if ack is None or (ack.till_id, ack.epoch) != (aside.till_id, aside.epoch):
+            raise self._rubbish(200)
+        self._measure(ack.office_time_ms)
+        return ack
+
+    def change_key(self, change: KeyChange) -> KeyChanged:
+        """The office's word that the till's key is another now. Raises as `send` does."""
+        headers = {"Content-Type": "application/json"}
+        body = msgspec.json.encode(change)
+        _, _, content = self._request("POST", "/v1/till/key", body, headers)
+        changed = _decoded(content, KeyChanged)
+        mine = (self._identity.till_id, change.public_key)
+        if changed is None or (changed.till_id, changed.public_key) != mine:
+            raise self._rubbish(200)
+        self._measure(changed.office_time_ms)
+        return changed
+
+    def versions(
+        self, known: Mapping[str, str], wait_s: int, later: Iterable[str] = ()
+    ) -> Mapping[str, str]:
+        """The version of each part, told when one that is `known` differs, or after `wait_s`.
+
+        Parts in `later` do not count: the till will fetch them in its own time.
+        """
         target = f"/v1/feed?wait={wait_s}&known={write_known(known)}"
+        if put_off := ",".join(later):
+            target += f"&later={put_off}"
         _, _, content = self._request("GET", target, b"", {})
         answer = _decoded(content, FeedVersions)
         if answer is None:
             raise self._rubbish(200)
         self._measure(answer.office_time_ms)
+        self.asks_rotation = answer.rotate_key
+        self.base_spread_s = min(max(0, answer.base_spread_s), BASE_SPREAD_S_MAX)
         return answer.versions
 
     def feed(self, part: str, version: str | None) -> FeedPart | None:
@@ -155,19 +195,31 @@ class Office:
         whole_s_max: float = ANSWER_S_MAX,
         into: Download | None = None,
     ) -> tuple[int, Mapping[str, str], bytes]:
-        before = self.offset_ms
-        for attempt in (1, 2):
+        signs_with = self._identity.public_key
+        coming: Ed25519PrivateKey | None = None
+        is_clock_set = has_signed_again = False
+        while True:
+            before = self.offset_ms
             status, answered, content = self._once(
-                method, target, body, headers, bytes_max, whole_s_max, into
+                method, target, body, headers, bytes_max, whole_s_max, into, coming
             )
+            if coming is not None and status != HTTPStatus.UNAUTHORIZED:
+                # Only who knows the coming key answers so: the answer to the change was lost.
+                self._adopt(coming)
             if status < 300 or status == HTTPStatus.NOT_MODIFIED:
                 return status, answered, content
             refusal = self._refusal(status, answered, content)
+            # Once each: the office's time is learnt first, then it looks at the signature.
             moved = abs((self.offset_ms or 0) - (before or 0)) >= CLOCK_ERROR_MS_MIN
-            if attempt == 1 and status == HTTPStatus.UNAUTHORIZED and moved:
+            if status == HTTPStatus.UNAUTHORIZED and moved and not is_clock_set:
+                is_clock_set = True
                 continue
+            if refusal.code == SIGNATURE and not has_signed_again:
+                has_signed_again = True
+                coming = self._identity.coming
+                if coming is not None or signs_with != self._identity.public_key:
+                    continue
             raise refusal
-        raise AssertionError("unreachable")  # pragma: no cover
 
     def _once(
         self,
@@ -178,11 +230,13 @@ class Office:
         bytes_max: int,
         whole_s_max: float,
         into: Download | None,
+        coming: Ed25519PrivateKey | None,
     ) -> tuple[int, Mapping[str, str], bytes]:
         began = self._clock.now()
         at_ms = began.wall_ms + (self.offset_ms or 0)
         till_id = self._identity.till_id
-        signature = self._identity.sign(signing_text(till_id, at_ms, method, target, body))
+        sign = self._identity.sign if coming is None else coming.sign
+        signature = sign(signing_text(till_id, at_ms, method, target, body))
         signed = {"Authorization": write_header(SignedBy(till_id, at_ms, signature)), **headers}
         # The transport of `open_client` ends all of it; a client with another one at least this.
         ends_at = began.mono_s + whole_s_max
@@ -249,6 +303,12 @@ class Office:
                 self._measure(refusal.office_time_ms)
             later.retry_after_s = retry_after_s(headers, self._clock.now().wall_ms)
             return later
+        if refusal is None and status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return OfficeRefused(
+                "too_large",
+                f"Something before the office at {self.url} takes no request of this size.",
+                "Let the proxy take requests of 8 MiB, as the office does.",
+            )
         if refusal is None:
             return self._rubbish(status)
         self._measure(refusal.office_time_ms)
@@ -264,6 +324,11 @@ class Office:
             return OfficeUnreachable(refusal.code, refusal.message, refusal.fix)
         return OfficeRefused(refusal.code, refusal.message, refusal.fix)
 
+    def _adopt(self, coming: Ed25519PrivateKey) -> None:
+        now_ms = self._clock.now().wall_ms + (self.offset_ms or 0)
+        with self._mapped():
+            self._identity.adopt(coming, now_ms)
+
     def _measure(self, office_time_ms: int) -> None:
         self.offset_ms = office_time_ms - self._clock.now().wall_ms
 
@@ -275,7 +340,7 @@ class Office:
         )
 
 
-_Answer = TypeVar("_Answer", Ack, Refusal, FeedVersions)
+_Answer = TypeVar("_Answer", Ack, Refusal, FeedVersions, KeyChanged)
 
 
 def _decoded(content: bytes, kind: type[_Answer]) -> _Answer | None:

@@ -4,20 +4,24 @@ A sale never waits for it. It wakes when something was committed, gathers for a 
 oldest events, and moves the journal's watermark when the office says that they are durable there.
 
 A batch that the office refuses for what is in it is sent again in halves until the refused event
-stands alone. What cannot be sent of one epoch does not hold up another. Nothing is dropped: what is
-refused stays in the journal, is told, and is tried again.
+stands alone. If the office takes a batch without it, it is the event that is wrong: it is set aside
+at the office by itself, or its place alone while its bytes stay here, and the epoch goes on. What
+cannot be sent of one epoch does not hold up another. Nothing is dropped.
 """
 
 import threading
 from collections.abc import Callable
 from enum import StrEnum
 
+import msgspec
 import structlog
 
 from terminal_agent.errors import JournalError, OfficeRefused, OfficeUnreachable, TillError
 from terminal_agent.journal import Journal, Unsent
 from terminal_agent.office import ChainRefused, GapRefused, Jitter, Office, retry_wait_s
-from wire.batches import Batch
+from wire.aside import REASON_CHARS_MAX, Aside
+from wire.batches import Ack, Batch
+from wire.chain import next_hash
 
 BATCH_EVENTS = 500
 BATCH_BYTES = 1024 * 1024
@@ -30,10 +34,17 @@ TRIM_PAUSE_S = 0.2
 REFUSED_WAIT_S = 30.0
 """A refusal needs a person; until then it asks again at this pace."""
 
-WRONG_CONTENT = ("batch", "too_large", "slow")
+WRONG_CONTENT = ("batch", "too_large", "slow", "fault")
 """Refusals of what is in a batch, or of how much it is; a smaller one may pass."""
+FAULTS_MAX = 3
+"""So many faults of the office in a row, and the batch is taken for what it stumbles over."""
+WITHHELD_RESTS = 720
+"""So many rests (an hour without sales) between two tries to deliver what was withheld."""
 WRONG_EPOCH = ("chain", "epoch")
 """Refusals of one epoch's past; events of another may pass."""
+
+FAULT = "fault"
+SLOW = "slow"
 
 log = structlog.get_logger("uploader")
 
@@ -71,6 +82,8 @@ class Uploader:
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._failures = 0
+        self._faults = 0
+        self._rests = 0
         self.link = Link.UNKNOWN
         self.problem: TillError | None = None
 
@@ -117,6 +130,7 @@ class Uploader:
                 return TRIM_PAUSE_S
         except JournalError as error:
             log.warning("not trimmed", code=error.code, message=error.message, fix=error.fix)
+        self._deliver_withheld()
         if not self._refused:
             return IDLE_S_MAX
         # Everything else is sent. What was refused is tried again after a while.
@@ -124,9 +138,25 @@ class Uploader:
         self._refused.clear()
         return self._failed(Link.REFUSED, refusal, REFUSED_WAIT_S)
 
+    def _deliver_withheld(self) -> None:
+        self._rests += 1
+        if self._rests % WITHHELD_RESTS != 1:
+            return
+        for aside in self._journal.withheld():
+            try:
+                self._office.set_aside(aside)
+            except OfficeRefused as refusal:
+                log.warning("still withheld", epoch=aside.epoch, seq=aside.seq, code=refusal.code)
+                continue
+            self._journal.delivered(aside)
+            log.info("delivered", epoch=aside.epoch, seq=aside.seq)
+
     def _send(self, unsent: Unsent) -> float:
         try:
-            ack = self._office.send(self._batch(unsent))
+            if unsent.aside is None:
+                ack = self._office.send(self._batch(unsent, unsent.events))
+            else:
+                ack = self._office.set_aside(unsent.aside)
         except GapRefused as gap:
             if self._journal.rewind(unsent.epoch, gap.expected_seq - 1):
                 return self._failed(Link.REFUSED, gap, retry_wait_s(self._failures, self._jitter))
@@ -136,9 +166,18 @@ class Uploader:
         except OfficeRefused as refusal:
             if refusal.code in WRONG_CONTENT:
                 return self._halve(unsent, refusal)
-            if refusal.code in WRONG_EPOCH:
+            if refusal.code in WRONG_EPOCH or unsent.aside is not None:
                 return self._pass_over(unsent.epoch, refusal)
             raise
+        except OfficeUnreachable as fault:
+            self._faults = self._faults + 1 if fault.code == FAULT else 0
+            if self._faults < FAULTS_MAX:
+                raise
+            return self._halve(unsent, fault)
+        return self._taken(ack)
+
+    def _taken(self, ack: Ack) -> float:
+        self._faults = 0
         self._journal.acknowledge(ack.epoch, ack.watermark, ack.office_time_ms)
         self._events_max = min(BATCH_EVENTS, self._events_max * 2)
         self._failures = 0
@@ -151,20 +190,53 @@ class Uploader:
         self._changed()  # the counter shows how many events are unsent
         return 0.0
 
-    def _halve(self, unsent: Unsent, refusal: OfficeRefused) -> float:
+    def _halve(self, unsent: Unsent, refusal: TillError) -> float:
         if len(unsent.events) > 1:
             self._events_max = len(unsent.events) // 2
             return 0.0
         self._events_max = BATCH_EVENTS
-        seq = unsent.first_seq
-        alone = OfficeRefused(
-            "event_refused",
-            f"The office refuses event {seq} of epoch {unsent.epoch}: {refusal.message}",
-            "Go on selling: it is kept, and tried again. Send the office's operator what "
-            f'"klantreis-till journal export --epoch {unsent.epoch} --from {seq} --to {seq}" '
-            "writes.",
+        if unsent.aside is not None or refusal.code == SLOW:
+            # One event is as little as can be sent: it is the line, not the event.
+            return self._pass_over(unsent.epoch, _alone(unsent, refusal))
+        try:
+            self._office.send(self._batch(unsent, ()))
+        except OfficeUnreachable:
+            self._faults = 0
+            raise
+        except OfficeRefused as also:
+            # So it is not the event: a batch without any is refused, too.
+            return self._pass_over(unsent.epoch, _alone(unsent, also))
+        return self._set_aside(unsent, refusal)
+
+    def _set_aside(self, unsent: Unsent, refusal: TillError) -> float:
+        seq, body = unsent.first_seq, unsent.events[0]
+        reason = f"{refusal.code}: {refusal.message}"[:REASON_CHARS_MAX]
+        whole = Aside(
+            self._journal.till_id,
+            unsent.epoch,
+            seq,
+            seq,
+            unsent.previous,
+            next_hash(unsent.previous, body),
+            body,
+            True,
+            reason,
         )
-        return self._pass_over(unsent.epoch, alone)
+        try:
+            ack = self._office.set_aside(whole)
+        except (OfficeRefused, OfficeUnreachable) as also:
+            if also.code not in WRONG_CONTENT:
+                if isinstance(also, OfficeUnreachable):
+                    raise
+                return self._pass_over(unsent.epoch, _alone(unsent, also))
+            # Its bytes do not go through by any way. They are kept before the place is given up.
+            self._journal.withhold(unsent, reason)
+            try:
+                ack = self._office.set_aside(msgspec.structs.replace(whole, data=None))
+            except OfficeRefused as refused:
+                return self._pass_over(unsent.epoch, _alone(unsent, refused))
+        log.error("event set aside", epoch=unsent.epoch, seq=seq, reason=reason)
+        return self._taken(ack)
 
     def _part(self, epoch: int, chain: ChainRefused) -> float:
         # Somebody with this till's key sells under the same numbers: a copy of this disk, or this
@@ -179,13 +251,13 @@ class Uploader:
         self._refused[epoch] = refusal
         return self._failed(Link.REFUSED, refusal, 0.0)
 
-    def _batch(self, unsent: Unsent) -> Batch:
+    def _batch(self, unsent: Unsent, events: tuple[bytes, ...]) -> Batch:
         return Batch(
             till_id=self._journal.till_id,
             epoch=unsent.epoch,
             first_seq=unsent.first_seq,
             previous=unsent.previous,
-            events=unsent.events,
+            events=events,
             clock_offset_ms=self._offset_ms(),
         )
 
@@ -203,6 +275,16 @@ class Uploader:
         self.link, self.problem = link, problem
         if changed:
             self._changed()
+
+
+def _alone(unsent: Unsent, refusal: TillError) -> OfficeRefused:
+    epoch, seq = unsent.epoch, unsent.first_seq
+    return OfficeRefused(
+        "event_refused",
+        f"The office refuses event {seq} of epoch {epoch}: {refusal.message}",
+        "Go on selling: it is kept, and tried again. Send the office's operator what "
+        f'"klantreis-till journal export --epoch {epoch} --from {seq} --to {seq}" writes.',
+    )
 
 
 def _forgotten(epoch: int, expected_seq: int) -> OfficeRefused:

@@ -54,6 +54,10 @@ class FeedVersions(Struct, frozen=True):
 
     versions: dict[str, str]
     office_time_ms: int
+    rotate_key: bool = False
+    """Head office wants the till to change its key."""
+    base_spread_s: int = 0
+    """Over how long tills that have a member index fetch a new base, each at its own moment."""
 
 
 class Product(Struct, array_like=True, frozen=True):
@@ -89,7 +93,7 @@ class Offer(Struct, array_like=True, frozen=True):
 class VoucherKey(Struct, array_like=True, frozen=True):
     """Whose vouchers are good: an issuer (a till, or the office) and one of its public keys.
 
-    Ed25519. A till that was enrolled again has an entry for each enrolment.
+    Ed25519. A till that was enrolled again, or changed its key, has an entry for each key.
     """
 
     issuer: TillId

@@ -14,6 +14,7 @@ from wire.feed import Offer, OfferList, Product, ProductList, encode_feed
 from wire.identifiers import gs1_check_digit
 
 IDENTIFIER_KEY = bytes(range(32))
+OFFICE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 TILL = """
 [till]
@@ -53,7 +54,8 @@ def open_shop(data: Path, *, members: int, products: int) -> Path:
     Scanner and printer are expected at `data`/scanner and `data`/printer.
     """
     private = Ed25519PrivateKey.generate().private_bytes_raw()
-    key = KeyFile("shop-1", "s", "Corner Shop", 1, "", private, IDENTIFIER_KEY, bytes(32))
+    office = OFFICE_KEY.public_key().public_bytes_raw()
+    key = KeyFile("shop-1", "s", "Corner Shop", 1, "", private, IDENTIFIER_KEY, office)
     save_identity(data / "till.key", key)
     feed = data / "feed"
     feed.mkdir(mode=0o700)
@@ -67,6 +69,7 @@ def open_shop(data: Path, *, members: int, products: int) -> Path:
         (("card", card(n), n) for n in range(members)),
         key=IDENTIFIER_KEY,
         generation=1,
+        sign=OFFICE_KEY.sign,
     )
     versions = {"versions": {"products": "1", "offers": "1", "members": "1"}}
     (feed / "versions").write_bytes(msgspec.json.encode(versions))

@@ -1,6 +1,10 @@
 """`summary` and `journey`: what head office pulls, as text or JSON."""
 
+import os
+import sys
 from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +16,7 @@ from sync_server.commands.console import (
     print_json,
     print_table,
 )
-from sync_server.errors import RegistryError
+from sync_server.errors import OfficeError, RegistryError
 from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import current_models
 from sync_server.journeys.person import PersonJourney
@@ -20,10 +24,21 @@ from sync_server.journeys.route_reading import walking_route
 from sync_server.journeys.service import DEFAULT_MODEL, choose_model
 from sync_server.journeys.service import journey as journey_of
 from sync_server.journeys.service import summary as summary_of
+from sync_server.journeys.sheets import Format, Sheet, summary_sheet, transition_sheet, write
 from sync_server.journeys.spread import Spread
 from sync_server.journeys.summary import Figures, Summary
+from sync_server.journeys.trip_export import trip_sheet
 from sync_server.journeys.ways import PhaseFigures
 from sync_server.office import Office
+
+
+class Table(StrEnum):
+    """The tables that can be written."""
+
+    SUMMARY = "summary"
+    TRANSITIONS = "transitions"
+    TRIPS = "trips"
+
 
 ModelId = Annotated[str, typer.Option("--model", help="The journey model's id.")]
 TradeName = Annotated[Trade, typer.Option(help="Whose thresholds count.")]
@@ -45,6 +60,15 @@ def summary(
     ] = None,
     store: Annotated[str | None, typer.Option(help="One store only.")] = None,
     as_of: AsOf = None,
+    table: Annotated[
+        Table, typer.Option(help="What to write: the summary, its transitions, or all trips.")
+    ] = Table.SUMMARY,
+    form: Annotated[
+        Format | None, typer.Option("--format", help="As a table, in this format.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; default: standard output.")
+    ] = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -61,10 +85,49 @@ def summary(
             store,
             _day(as_of),
         )
+        if form is not None or out is not None:
+            stores = () if store is None else (store,)
+            days = (_day(first), _day(end), stores, _day(as_of))
+            sheets = {
+                Table.SUMMARY: lambda: summary_sheet(found),
+                Table.TRANSITIONS: lambda: transition_sheet(found),
+                Table.TRIPS: lambda: trip_sheet(
+                    office.database, chosen, office.now_ms(), trade, *days
+                ),
+            }
+            _write(sheets[table](), form or _format_of(out), out)
+            return
     if as_json:
         print_json(found)
     else:
         _print_summary(found)
+
+
+def _format_of(out: Path | None) -> Format:
+    """The format that a file's name ends in."""
+    ending = "" if out is None else out.suffix.removeprefix(".")
+    if ending not in set(Format):
+        raise OfficeError(
+            "format",
+            f"What format {out} is to have is not told by its name.",
+            f"Let it end in one of: {', '.join(Format)}; or give --format.",
+        )
+    return Format(ending)
+
+
+def _write(sheet: Sheet, form: Format, out: Path | None) -> None:
+    content = write(sheet, form)
+    if out is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise OfficeError(
+            "out", f"{out} cannot be written: {error.strerror}.", "Give another path."
+        ) from error
+    typer.echo(f"{out}: {len(sheet.rows)} rows.")
 
 
 def route(

@@ -17,6 +17,7 @@ from sync_server.feed.versions import feed_versions
 from sync_server.registry import offers as offers_registry
 from sync_server.registry import stores as stores_registry
 from sync_server.registry import tills as tills_registry
+from sync_server.registry.rotation import ask_rotation
 from sync_server.registry.tills import TillRow
 from wire.feed import Offer
 
@@ -86,8 +87,18 @@ def list_tills(data: DataDir = None, as_json: AsJson = False) -> None:
         print_json(tills)
         return
     place = ("till", "store", "state", "epoch", "watermark")
-    header = (*place, "last seen", "lag", "feed", "aside", "alarms")
+    header = (*place, "last seen", "lag", "feed", "key", "aside", "alarms")
     print_table(header, [_till_cells(till, now_ms) for till in tills])
+
+
+@till_app.command("rotate")
+def rotate_till(
+    till_id: Annotated[str, typer.Argument(metavar="TILL")], data: DataDir = None
+) -> None:
+    """Has a till change its key when it next asks; its vouchers and sales stay good."""
+    with opened(data) as office, office.database.write() as connection:
+        ask_rotation(connection, till_id, office.now_ms())
+    typer.echo(f"Till {till_id} changes its key when it next asks. See: klantreis-office till list")
 
 
 @till_app.command("revoke")
@@ -149,5 +160,8 @@ def _till_cells(till: TillRow, now_ms: int) -> tuple[object, ...]:
     lag = "-" if till.last_seen_ms is None else shown_span(now_ms - till.last_seen_ms)
     seen = shown_time(till.last_seen_ms)
     place = (till.till_id, till.store_id, state, till.epoch, till.watermark)
+    key = "-" if till.key_since_ms is None else shown_span(now_ms - till.key_since_ms)
+    if till.rotate_asked_at_ms is not None:
+        key += ", new one asked"
     feed = f"behind: {', '.join(till.feed_behind)}" if till.feed_behind else "current"
-    return (*place, seen, lag, feed if till.feed else "-", till.set_aside, till.alarms)
+    return (*place, seen, lag, feed if till.feed else "-", key, till.set_aside, till.alarms)

@@ -3,18 +3,30 @@
 from datetime import date
 from typing import Annotated, Any
 
-from litestar import get
+import msgspec
+from litestar import Response, get
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 
 from sync_server.answers import AnyRequest, office_of, refusals
 from sync_server.auth.guards import any_user, head_office
+from sync_server.errors import Refused
 from sync_server.journeys.model import Model, Trade
 from sync_server.journeys.model_file import current_models
 from sync_server.journeys.person import PersonJourney
 from sync_server.journeys.route import RouteSummary
 from sync_server.journeys.route_reading import walking_route
 from sync_server.journeys.service import DEFAULT_MODEL, choose_model, journey, summary
+from sync_server.journeys.sheets import (
+    MEDIA_TYPES,
+    Format,
+    choose_format,
+    summary_sheet,
+    transition_sheet,
+    write,
+)
 from sync_server.journeys.summary import Summary
+from sync_server.journeys.trip_export import trip_sheet
 from sync_server.office import Office
 from sync_server.registry.routes import USER
 
@@ -37,6 +49,14 @@ AsOf = Annotated[
         "default: the end of the period, for a journey the day after the last one recorded.",
     ),
 ]
+FormatName = Annotated[
+    str | None,
+    QueryParameter(
+        name="format",
+        max_length=16,
+        description="json, csv or parquet; default: what the Accept header asks for, else json.",
+    ),
+]
 PersonNumber = Annotated[int, PathParameter(ge=0, le=PERSON_MAX)]
 
 
@@ -57,15 +77,24 @@ def get_models(request: AnyRequest) -> list[Model]:
     return [found[name] for name in sorted(found)]
 
 
+def _tables(kind: Any, description: str) -> dict[int, ResponseSpec]:
+    """What a route that gives tables answers, for the OpenAPI document."""
+    return {
+        200: ResponseSpec(kind, generate_examples=False, description=description),
+        **refusals(400, 401, 403, 404, 429),
+    }
+
+
 @get(
     "/v1/summary",
     operation_id="getSummary",
     summary="The journey summary of a period, and of the one before",
-    description="For head office only. Days are the stores' own.",
+    description="For head office only. Days are the stores' own. As CSV or Parquet: a row for each "
+    "figure (docs/figures.md).",
     tags=["journeys"],
     security=USER,
     guards=[head_office],
-    responses=refusals(400, 401, 403, 404, 429),
+    responses=_tables(Summary, "The summary; CSV and Parquet as asked for."),
     sync_to_thread=True,
 )
 def get_summary(
@@ -76,11 +105,90 @@ def get_summary(
     as_of: AsOf = None,
     model: ModelId = DEFAULT_MODEL,
     trade: TradeName = Trade.GROCERY,
-) -> Summary:
+    form: FormatName = None,
+) -> Response[Any]:
     """The summary, computed now."""
-    office = office_of(request)
+    office, chosen_form = office_of(request), _form(request, form)
     chosen = choose_model(models_of(office), model)
-    return summary(office.database, chosen, office.now_ms(), trade, first, end, store, as_of)
+    now_ms = office.now_ms()
+    found = summary(office.database, chosen, now_ms, trade, first, end, store, as_of)
+    if chosen_form is Format.JSON:
+        return _file(msgspec.json.encode(found), chosen_form, "summary")
+    return _file(write(summary_sheet(found), chosen_form), chosen_form, "summary")
+
+
+@get(
+    "/v1/transitions",
+    operation_id="getTransitions",
+    summary="The ways that trips took, step by step, as a table",
+    description="For head office only. JSON, CSV or Parquet (docs/figures.md).",
+    tags=["journeys"],
+    security=USER,
+    guards=[head_office],
+    responses=_tables(list[dict[str, Any]], "A row for each way."),
+    sync_to_thread=True,
+)
+def get_transitions(
+    request: AnyRequest,
+    first: From = None,
+    end: To = None,
+    store: StoreId = None,
+    as_of: AsOf = None,
+    model: ModelId = DEFAULT_MODEL,
+    trade: TradeName = Trade.GROCERY,
+    form: FormatName = None,
+) -> Response[Any]:
+    """The transitions of a summary."""
+    office, chosen_form = office_of(request), _form(request, form)
+    chosen = choose_model(models_of(office), model)
+    now_ms = office.now_ms()
+    found = summary(office.database, chosen, now_ms, trade, first, end, store, as_of)
+    return _file(write(transition_sheet(found), chosen_form), chosen_form, "transitions")
+
+
+@get(
+    "/v1/trips",
+    operation_id="getTrips",
+    summary="All trips that opened in a period, as a table",
+    description="For head office only. JSON, CSV or Parquet (docs/figures.md).",
+    tags=["journeys"],
+    security=USER,
+    guards=[head_office],
+    responses=_tables(list[dict[str, Any]], "A row for each trip."),
+    sync_to_thread=True,
+)
+def get_trips(
+    request: AnyRequest,
+    first: From = None,
+    end: To = None,
+    store: StoreId = None,
+    as_of: AsOf = None,
+    model: ModelId = DEFAULT_MODEL,
+    trade: TradeName = Trade.GROCERY,
+    form: FormatName = None,
+) -> Response[Any]:
+    """The trips, folded now."""
+    office, chosen_form = office_of(request), _form(request, form)
+    chosen = choose_model(models_of(office), model)
+    stores = () if store is None else (store,)
+    now_ms = office.now_ms()
+    sheet = trip_sheet(office.database, chosen, now_ms, trade, first, end, stores, as_of)
+    return _file(write(sheet, chosen_form), chosen_form, "trips")
+
+
+def _form(request: AnyRequest, asked: str | None) -> Format:
+    try:
+        return choose_format(asked, request.headers.get("accept", ""))
+    except ValueError as error:
+        message = f"There is no format {asked!r}."
+        raise Refused(400, "format", message, f"Take one of: {', '.join(Format)}.") from error
+
+
+def _file(data: bytes, form: Format, name: str) -> Response[Any]:
+    headers = {"Vary": "Accept"}
+    if form is not Format.JSON:
+        headers["Content-Disposition"] = f'attachment; filename="{name}.{form}"'
+    return Response(data, media_type=MEDIA_TYPES[form], headers=headers)
 
 
 @get(
@@ -132,4 +240,4 @@ def models_of(office: Office) -> dict[str, Model]:
     return current_models(office.settings.data_dir / "models")
 
 
-routes: list[Any] = [get_models, get_summary, get_route, get_journey]
+routes: list[Any] = [get_models, get_summary, get_transitions, get_trips, get_route, get_journey]

@@ -45,7 +45,7 @@ class Label(NamedTuple):
 
     begins: Generation
     shape: str
-    """Of the schemes: 8 hexadecimal digits."""
+    """Of the schemes and of the key that signs: 8 hexadecimal digits."""
 
     @property
     def version(self) -> str:
@@ -88,9 +88,9 @@ def current_base(office: Office) -> BaseFile:
         with office.database.read() as connection:
             recorded = base_of(generations(connection))
         if recorded is None or any(file.label.begins == recorded for file in _files(directory)):
-            # There is none, or the file here is of other schemes.
+            # There is none, or the file here is of other schemes or signed with another key.
             return _begin_anew(office, schemes)
-        return _build(office, schemes, Label(recorded, shape_of(schemes)))
+        return _build(office, schemes, Label(recorded, shape_of(schemes, office.keys.public_key())))
 
 
 def rebase(office: Office) -> BaseFile:
@@ -108,13 +108,13 @@ def find_base(office: Office, schemes: tuple[Scheme, ...]) -> BaseFile | None:
         recorded = base_of(generations(connection))
     if recorded is None:
         return None
-    wanted = Label(recorded, shape_of(schemes))
+    wanted = Label(recorded, shape_of(schemes, office.keys.public_key()))
     return next((file for file in _files(_directory(office)) if file.label == wanted), None)
 
 
-def shape_of(schemes: tuple[Scheme, ...]) -> str:
-    """Tells these schemes from others."""
-    return blake2b(repr(schemes).encode(), digest_size=4).hexdigest()
+def shape_of(schemes: tuple[Scheme, ...], public_key: bytes) -> str:
+    """Tells these schemes, and the key that signs the files, from others."""
+    return blake2b(repr(schemes).encode(), digest_size=4, key=public_key).hexdigest()
 
 
 def entries(
@@ -143,7 +143,7 @@ def _begin_anew(office: Office, schemes: tuple[Scheme, ...]) -> BaseFile:
     now_ms = office.now_ms()
     with office.database.write() as connection:
         begins = Generation(next_generation(connection, Part.MEMBERS, now_ms), now_ms)
-    built = _build(office, schemes, Label(begins, shape_of(schemes)))
+    built = _build(office, schemes, Label(begins, shape_of(schemes, office.keys.public_key())))
     with office.database.write() as connection:
         set_base(connection, begins)
         connection.execute(
@@ -164,6 +164,7 @@ def _build(office: Office, schemes: tuple[Scheme, ...], label: Label) -> BaseFil
                 _members(connection, schemes, office),
                 key=office.keys.identifier_key,
                 generation=label.begins.generation,
+                sign=office.keys.sign,
             )
         with temporary.open("rb") as file:
             digest = file_digest(file, "sha256").hexdigest()

@@ -102,6 +102,7 @@ def build_delta(office: Office, connection: Connection, base: BaseFile, changes:
             key=office.keys.identifier_key,
             generation=changes.at.generation,
             base_generation=since,
+            sign=office.keys.sign,
         )
         return Delta(changes.at.version, temporary.read_bytes(), report.entries)
     finally:

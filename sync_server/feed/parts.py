@@ -3,9 +3,11 @@
 from threading import Lock
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlmodel import col
 
+from sync_server.feed.base import find_base
+from sync_server.feed.downloads import Downloads, spread_s
 from sync_server.feed.members import MemberFiles
 from sync_server.feed.spent import spent_vouchers
 from sync_server.feed.watch import FeedWatch
@@ -13,8 +15,10 @@ from sync_server.office import Office
 from sync_server.registry.generations import Part, part_version
 from sync_server.registry.offers import current_offers
 from sync_server.registry.products import all_products
+from sync_server.registry.rotation import good_keys
+from sync_server.registry.schemes import load_schemes
 from sync_server.registry.tills import OFFICE_ISSUER
-from sync_server.tables import TillEpoch
+from sync_server.tables import Till
 from wire.feed import FeedPart, OfferList, ProductList, VoucherKey, encode_feed
 
 KEPT_MAX = 64
@@ -34,8 +38,27 @@ class FeedParts:
     def __init__(self) -> None:
         self.members = MemberFiles()
         self.watch = FeedWatch()
+        self.downloads = Downloads()
+        self._spread: tuple[str, int] = ("", 0)
         self._kept: dict[tuple[Part, str], FeedContent] = {}
         self._lock = Lock()
+
+    def base_spread_s(self, office: Office, version: str) -> int:
+        """Over how long tills fetch the base of that version. Builds nothing."""
+        known, spread = self._spread
+        if known != version:
+            base = find_base(office, load_schemes(office.settings.data_dir))
+            if base is None or base.label.version != version:
+                return 0
+            with office.database.read() as connection:
+                tills = connection.execute(
+                    select(func.count()).where(
+                        col(Till.public_key).is_not(None), col(Till.revoked_at_ms).is_(None)
+                    )
+                ).scalar_one()
+            spread = spread_s(tills, base.path.stat().st_size)
+            self._spread = version, spread
+        return spread
 
     def products(self, office: Office) -> FeedContent:
         """The price list as `wire.feed.ProductList`."""
@@ -83,14 +106,11 @@ class FeedParts:
 
 
 def _voucher_keys(connection: Connection, office: Office) -> tuple[VoucherKey, ...]:
-    """The office's own key, then those of every till's epochs that are not revoked, newest first.
+    """The office's own key, then those of every till that are not revoked, newest first.
 
-    A till that enrolled again has several: what it printed under an older key stays good.
+    A till that enrolled again, or changed its key, has several: what it printed under an older one
+    stays good.
     """
-    found = connection.execute(
-        select(col(TillEpoch.till_id), col(TillEpoch.public_key))
-        .where(col(TillEpoch.revoked_at_ms).is_(None))
-        .order_by(col(TillEpoch.till_id), col(TillEpoch.epoch).desc())
-    )
+    found = good_keys(connection, office.now_ms())
     own = VoucherKey(OFFICE_ISSUER, office.keys.public_key())
     return tuple(dict.fromkeys((own, *(VoucherKey(till_id, key) for till_id, key in found))))

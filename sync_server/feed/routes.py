@@ -1,6 +1,7 @@
 """`GET /v1/feed…`: what flows back to the tills."""
 
 import base64
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -18,15 +19,18 @@ from sync_server.errors import Refused
 from sync_server.feed.acknowledged import note_held
 from sync_server.feed.base import READ_BYTES
 from sync_server.feed.conditional import NotModified, OutOfRange, Slice, Whole, choose
+from sync_server.feed.downloads import AGAIN_S, DOWNLOADS_AT_ONCE_MAX
 from sync_server.feed.parts import FeedContent, FeedParts
 from sync_server.feed.versions import feed_versions
 from sync_server.feed.watch import differs
+from sync_server.registry.rotation import is_rotation_asked
 from wire.feed import (
     FEED_CONTENT_TYPE,
     FEED_WAIT_S_MAX,
     KNOWN_CHARS_MAX,
     FeedError,
     FeedVersions,
+    PartName,
     read_known,
 )
 
@@ -46,7 +50,8 @@ Version = Annotated[str, QueryParameter(max_length=VERSION_CHARS_MAX)]
     summary="The version of each part",
     description="For enrolled tills, signed. `known` is what the till has in force, as "
     "`part:version,…` with an empty version for none; it is kept, and shown to head office. The "
-    "answer comes when a part named there differs, at the latest after `wait` seconds.",
+    "answer comes when a part named there differs, but for those in `later`, at the latest after "
+    "`wait` seconds.",
     tags=["tills"],
     security=[{"till": []}],
     responses=refusals(400, 401, 429),
@@ -55,6 +60,7 @@ async def get_feed(
     request: AnyRequest,
     known: Annotated[str, QueryParameter(max_length=KNOWN_CHARS_MAX)] = "",
     wait: Annotated[int, QueryParameter(ge=0, le=FEED_WAIT_S_MAX)] = 0,
+    later: Annotated[str, QueryParameter(max_length=KNOWN_CHARS_MAX)] = "",
 ) -> FeedVersions:
     """The versions, at once or as soon as the till does not have one of them."""
     office = office_of(request)
@@ -70,12 +76,23 @@ async def get_feed(
         note_held(office, till_id, has)
         return feed_versions(office)
 
+    def asked() -> tuple[bool, int]:
+        base = versions[PartName.MEMBERS]
+        spread = 0
+        if has.get(PartName.MEMBERS, base) != base:
+            spread = _parts(request).base_spread_s(office, base)
+        with office.database.read() as connection:
+            return is_rotation_asked(connection, till_id), spread
+
     versions = await sync_to_thread(ask)
-    if wait and not differs(has, versions):
+    put_off = later.split(",")
+    waits_for = {part: version for part, version in has.items() if part not in put_off}
+    if wait and not differs(waits_for, versions):
         watch = _parts(request).watch
-        news = await watch.wait(till_id, has, wait, lambda: feed_versions(office))
+        news = await watch.wait(till_id, waits_for, wait, lambda: feed_versions(office))
         versions = versions if news is None else dict(news)
-    return FeedVersions(versions, office.now_ms())
+    is_asked, spread = await sync_to_thread(asked)
+    return FeedVersions(versions, office.now_ms(), is_asked, spread)
 
 
 @get(
@@ -115,8 +132,12 @@ def get_members(request: AnyRequest) -> Response[Any]:
     if status == 206:
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     headers["Content-Length"] = str(part.stop - part.start)
+    downloads = _parts(request).downloads
+    place = downloads.begin(time.monotonic())
+    if place is None:
+        raise NoPlace
     return Stream(
-        _read(base.path, part),
+        downloads.served(place, _read(base.path, part)),
         status_code=status,
         headers=headers,
         media_type=INDEX_CONTENT_TYPE,
@@ -195,6 +216,20 @@ def get_vouchers(request: AnyRequest, since: Version = "") -> Response[bytes]:
     """The vouchers that were redeemed or are void."""
     signing_till(request, b"")
     return _answer(request, _parts(request).vouchers(office_of(request), since))
+
+
+class NoPlace(Refused):
+    """As many tills as can be are fetching the index."""
+
+    wait_s = AGAIN_S
+
+    def __init__(self) -> None:
+        super().__init__(
+            503,
+            "downloads",
+            f"The office sends the member index to {DOWNLOADS_AT_ONCE_MAX} tills at this moment.",
+            "Ask again later; what has come of a download is gone on with.",
+        )
 
 
 routes: list[Any] = [

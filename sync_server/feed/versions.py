@@ -17,7 +17,7 @@ from wire.feed import PartName
 
 def feed_versions(office: Office) -> dict[str, str]:
     """What `wire.feed.FeedVersions` says. Builds nothing."""
-    shape = shape_of(load_schemes(office.settings.data_dir))
+    shape = shape_of(load_schemes(office.settings.data_dir), office.keys.public_key())
     with office.database.read() as connection:
         return versions_of(connection, shape)
 

@@ -6,6 +6,9 @@ from typing import NamedTuple
 from wire.batches import Batch
 from wire.chain import chain, genesis
 
+NO_HASH = b""
+"""The chain's hash after an event that is lost."""
+
 
 class Head(NamedTuple):
     """How far the office has a till's epoch: the last sequence number and the hash after it."""
@@ -60,13 +63,14 @@ def accept(
     elif batch.first_seq == head.seq + 1:
         before = head.hash
     else:
-        before = known[batch.first_seq - 1]
+        # Nobody knows the hash after a lost event (`sync_server.ingest.aside`).
+        before = known[batch.first_seq - 1] or batch.previous
     if batch.previous and batch.previous != before:
         return Broken(batch.first_seq - 1)
     hashes = chain(before, batch.events) if not batch.previous or chained is None else chained
     new_from = min(head.seq + 1 - batch.first_seq, len(hashes))
     for seq, here in enumerate(hashes[:new_from], batch.first_seq):
-        if known[seq] != here:
+        if known[seq] not in (here, NO_HASH):
             return Broken(seq)
     new = tuple(hashes[new_from:])
     after = Head(head.seq + len(new), new[-1]) if new else head

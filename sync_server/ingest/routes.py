@@ -11,6 +11,7 @@ from sync_server.bodies import Places, read_body
 from sync_server.errors import Refused
 from sync_server.follower import Follower
 from sync_server.ingest.arrival import Arrival, arrive
+from sync_server.ingest.aside_routes import set_aside
 from sync_server.ingest.decoding import JSON_CONTENT_TYPE, decode_body
 from sync_server.ingest.together import Together
 from wire.batches import BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, Ack, BatchError
@@ -81,4 +82,4 @@ def _arrive(request: AnyRequest, body: bytes) -> Arrival:
     return arrive(batch, public_key)
 
 
-routes = [take_events]
+routes = [take_events, set_aside]

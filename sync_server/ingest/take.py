@@ -13,6 +13,7 @@ from sync_server.ingest.acceptance import Broken, Gap, accept, overlap
 from sync_server.ingest.arrival import Arrival, arrive
 from sync_server.ingest.epochs import open_epoch
 from sync_server.ingest.log import Addition, Standing
+from sync_server.ingest.take_aside import fill_missing, replay_filled
 from sync_server.office import Office
 from wire.batches import Ack, Batch
 
@@ -63,8 +64,9 @@ def take_together(office: Office, arrivals: Sequence[Arrival]) -> list[Answer]:
 def _take(office: Office, arrivals: Sequence[Arrival]) -> list[Answer | None]:
     """The answers; None for a batch that must come alone, because it opens an epoch."""
     now_ms = office.now_ms()
+    filled: list[int] = []
     with office.database.write() as connection:
-        verdicts = _verdicts(connection, arrivals, now_ms)
+        verdicts = _verdicts(connection, arrivals, now_ms, filled)
         additions = [each for each in verdicts if isinstance(each, Addition)]
         event_log.append(connection, additions, now_ms)
         heard = [
@@ -78,6 +80,7 @@ def _take(office: Office, arrivals: Sequence[Arrival]) -> list[Answer | None]:
             _acknowledgement(connection, verdict) if isinstance(verdict, Addition) else verdict
             for verdict in verdicts
         ]
+    replay_filled(office, filled)
     for arrival, answer in zip(arrivals, answers, strict=True):
         _tell(arrival.batch, answer)
     # The office's time is that of the answer: a till measures its clock by it.
@@ -89,7 +92,7 @@ def _take(office: Office, arrivals: Sequence[Arrival]) -> list[Answer | None]:
 
 
 def _verdicts(
-    connection: Connection, arrivals: Sequence[Arrival], now_ms: int
+    connection: Connection, arrivals: Sequence[Arrival], now_ms: int, filled: list[int]
 ) -> list[Addition | Refused | None]:
     """What each adds or why it is refused; None for what must come alone."""
     keys = [(arrival.batch.till_id, arrival.batch.epoch) for arrival in arrivals]
@@ -99,13 +102,17 @@ def _verdicts(
         stand = stands.get(key)
         if stand is None and len(arrivals) == 1:
             stand = _opened(connection, arrival, now_ms)
-        verdicts.append(None if stand is None else _verdict(connection, arrival, stand, now_ms))
+        verdict = None
+        if stand is not None:
+            verdict = _verdict(connection, arrival, stand, now_ms, filled)
+        verdicts.append(verdict)
     return verdicts
 
 
 def _verdict(
-    connection: Connection, arrival: Arrival, stand: Standing, now_ms: int
+    connection: Connection, arrival: Arrival, stand: Standing, now_ms: int, filled: list[int]
 ) -> Addition | Refused:
+    """`filled` gets the positions of lost events that came after all."""
     batch = arrival.batch
     stranger = _stranger(arrival, stand)
     if stranger is not None:
@@ -118,6 +125,8 @@ def _verdict(
     if isinstance(accepted, Broken):
         event_log.raise_alarm(connection, batch, CHAIN, accepted.seq, now_ms)
         return _broken(batch, accepted)
+    if seqs:
+        filled += fill_missing(connection, batch, seqs, known)
     return Addition(arrival, accepted.new_from, accepted.hashes, accepted.head)
 
 

@@ -10,7 +10,7 @@ from sync_server.database import upsert
 from sync_server.errors import Refused
 from sync_server.ingest.acceptance import first_head
 from sync_server.keys import OfficeKeys
-from sync_server.registry.generations import Part, next_generation
+from sync_server.registry.rotation import put_key
 from sync_server.registry.stores import require_store
 from sync_server.registry.tills import code_hash
 from sync_server.tables import EnrolmentCode, Till, TillEpoch, Watermark
@@ -113,7 +113,6 @@ def _open_epoch(
         update(Till)
         .where(col(Till.till_id) == till_id)
         .values(
-            public_key=public_key,
             epoch=epoch,
             enrolled_at_ms=now_ms,
             revoked_at_ms=None,
@@ -137,4 +136,4 @@ def _open_epoch(
         "updated_at_ms": now_ms,
     }
     upsert(connection, Watermark, [watermark])
-    next_generation(connection, Part.OFFERS, now_ms)
+    put_key(connection, till_id, public_key, now_ms)

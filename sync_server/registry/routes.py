@@ -15,6 +15,7 @@ from sync_server.feed.versions import feed_versions
 from sync_server.office import Office
 from sync_server.registry.enrolment import enrol, read_enrolment
 from sync_server.registry.members import MemberFacts, member_facts
+from sync_server.registry.rotation_routes import post_key
 from sync_server.registry.stores import StoreRow, list_stores
 from sync_server.registry.tills import TillRow, list_tills
 from wire.enrolment import Enrolment, EnrolmentRequest
@@ -130,7 +131,7 @@ def get_member(
     return found
 
 
-routes: list[Any] = [post_enrol, get_stores, get_tills, get_till, get_member]
+routes: list[Any] = [post_enrol, post_key, get_stores, get_tills, get_till, get_member]
 
 
 def _enrol(office: Office, request: EnrolmentRequest) -> Enrolment:

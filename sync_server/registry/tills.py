@@ -13,8 +13,9 @@ from sqlmodel import col
 from sync_server.errors import RegistryError
 from sync_server.feed.acknowledged import HeldPart, held_parts
 from sync_server.registry.generations import Part, next_generation
+from sync_server.registry.rotation import revoke_keys
 from sync_server.registry.stores import require_store
-from sync_server.tables import Alarm, EnrolmentCode, Quarantine, Till, TillEpoch, Watermark
+from sync_server.tables import Alarm, EnrolmentCode, Quarantine, Till, TillEpoch, TillKey, Watermark
 
 CODE_GROUPS = 4
 CODE_GROUP_CHARS = 5
@@ -40,6 +41,10 @@ class TillRow(Struct, frozen=True):
     set_aside: int
     """Events of it in quarantine."""
     alarms: int
+    key_since_ms: int | None
+    """When it got the key it has."""
+    rotate_asked_at_ms: int | None
+    """Since when head office wants it to change that key; None when it does not."""
     feed: dict[str, HeldPart]
     """What it has in force of the feed, by part, as it said last."""
     feed_behind: list[str]
@@ -105,6 +110,7 @@ def revoke_till(connection: Connection, till_id: str, now_ms: int) -> None:
         .where(col(TillEpoch.till_id) == till_id, col(TillEpoch.revoked_at_ms).is_(None))
         .values(revoked_at_ms=now_ms)
     )
+    revoke_keys(connection, till_id, now_ms)
     # Codes that are still good would let the machine in again.
     connection.execute(
         update(EnrolmentCode)
@@ -142,6 +148,13 @@ def list_tills(
             col(Till.clock_offset_ms),
             aside,
             alarms,
+            col(TillKey.since_ms),
+            col(Till.rotate_asked_at_ms),
+        )
+        .outerjoin(
+            TillKey,
+            (col(TillKey.till_id) == col(Till.till_id))
+            & (col(TillKey.public_key) == col(Till.public_key)),
         )
         .outerjoin(
             Watermark,

@@ -48,6 +48,7 @@ from sync_server.tables.registry import (
     Till,
     TillEpoch,
     TillFeed,
+    TillKey,
     WebSession,
 )
 from sync_server.tables.table import TEXT_CHARS_MAX, Table
@@ -100,6 +101,7 @@ __all__ = [
     "Till",
     "TillEpoch",
     "TillFeed",
+    "TillKey",
     "Touchpoint",
     "Voucher",
     "VoucherRefusal",

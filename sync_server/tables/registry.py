@@ -36,6 +36,8 @@ class Till(Table, table=True):
     last_seen_ms: int | None = Field(default=None, sa_type=BigInteger)
     clock_offset_ms: int | None = Field(default=None, sa_type=BigInteger)
     """Office's clock minus the till's, as the till last measured it."""
+    rotate_asked_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+    """Since when head office wants the till to change its key."""
 
 
 class TillEpoch(Table, table=True):
@@ -49,6 +51,17 @@ class TillEpoch(Table, table=True):
     store_id: str = Field(foreign_key="store.store_id")
     public_key: bytes = Field(sa_type=LargeBinary)
     enrolled_at_ms: int = Field(sa_type=BigInteger)
+    revoked_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class TillKey(Table, table=True):
+    """A key that a till has or had. Vouchers it signed are good until it is revoked."""
+
+    till_id: str = Field(primary_key=True, foreign_key="till.till_id", max_length=TILL_ID_CHARS_MAX)
+    public_key: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    since_ms: int = Field(sa_type=BigInteger)
+    retired_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+    """When another key took its place; it signs no request since."""
     revoked_at_ms: int | None = Field(default=None, sa_type=BigInteger)
 
 

@@ -62,6 +62,8 @@ def _lines(found: JournalStatus) -> list[str]:
         f"Events             {found.events}",
         f"Oldest, newest     {_at(found.oldest_at_ms)}, {_at(found.newest_at_ms)}",
         f"Not sent           {found.unsent}",
+        *([f"Refused, kept here {found.withheld}"] if found.withheld else []),
+        *([f"Lost on the disk   {found.lost}"] if found.lost else []),
         f"Last acknowledged  {_at(found.acknowledged_at_ms)} by the office's clock",
         f"Receipts           {receipts or 'none'}",
         f"Size               {found.size_bytes / 1e6:.1f} MB",

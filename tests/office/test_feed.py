@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from litestar import Litestar
 from litestar.testing import TestClient
+from msgspec import structs
 from sqlalchemy import delete
 
 from native.matcher import MemberIndex
@@ -200,7 +201,8 @@ def test_offers_come_with_the_keys_of_all_whose_vouchers_are_good(
     desk.code("till-3")
     answer = till.request("GET", "/v1/feed/offers")
     offers = decode_feed(answer.content, OfferList)
-    assert offers.offers == (offer,)
+    (out,) = offers.offers
+    assert structs.replace(out, holdout_key=b"") == offer
     assert offers.voucher_keys == (
         VoucherKey("office", desk.office.keys.public_key()),
         VoucherKey("till-1", till.key.public_key().public_bytes_raw()),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync_server.overload import OVERLOAD_EVENTS, REST_S, RESTING_S_MAX, WINDOW_S, Overload
+from sync_server.overload import BEHIND_EVENTS, REST_S, RESTING_S_MAX, WINDOW_S, Overload
 
 
 class Trade:
@@ -60,6 +60,13 @@ def test_the_backlog_of_many_tills_goes_first_and_for_a_bounded_time() -> None:
     assert trade.rested_s == pytest.approx(RESTING_S_MAX, abs=REST_S)
 
 
+def test_a_slow_office_rests_too_while_a_backlog_comes() -> None:
+    trade = Trade(0.5, 1_000)
+    for _ in trade.go_on(30, 3_000):
+        pass
+    assert trade.rested_s == pytest.approx(RESTING_S_MAX, abs=REST_S)
+
+
 def test_a_sale_made_after_the_backlog_does_not_wait_for_a_rest() -> None:
     trade = Trade(0.1, 4_000)
     for _ in trade.go_on(4, 40_000):
@@ -87,7 +94,7 @@ def test_who_has_caught_up_may_rest_again() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.integers(0, 20_000)), max_size=100))
 def test_it_never_rests_longer_than_its_bound_while_behind(looks: list[tuple[float, int]]) -> None:
-    overload, now_s, logged = Overload(), 0.0, OVERLOAD_EVENTS
+    overload, now_s, logged = Overload(), 0.0, BEHIND_EVENTS
     rested_s = 0.0
     for pause_s, events in looks:
         now_s, logged = now_s + pause_s, logged + events

@@ -13,14 +13,15 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from native.matcher import IndexRefused, Scheme, build
-from scripts.virtual.shop import IDENTIFIER_KEY, card, open_shop, product
+from scripts.virtual.shop import IDENTIFIER_KEY, OFFICE_KEY, card, open_shop, product
 from terminal_agent.download import Download
 from terminal_agent.errors import OfficeRefused, OfficeUnreachable
-from terminal_agent.feed import Feed
+from terminal_agent.feed import Feed, spread_share
 from terminal_agent.identity import Identity, load_identity
 from terminal_agent.known import Known
 from terminal_agent.lane import Lane
@@ -52,6 +53,7 @@ class _Office:
         self.asked: list[tuple[str, str, str]] = []
         """Path, query and range of each request."""
         self.known: dict[str, str] = {}
+        self.spread_s = 0
         self.cut_after: int | None = None
         self.spoilt: set[str] = set()
         self.refused: dict[str, tuple[int, str]] = {}
@@ -91,7 +93,8 @@ class _Office:
         elif not name:
             self.known = read_known(parse_qs(query, keep_blank_values=True)["known"][0])
             self.hold.wait()
-            body = msgspec.json.encode(FeedVersions(self.versions(), 0))
+            answer = FeedVersions(self.versions(), 0, base_spread_s=self.spread_s)
+            body = msgspec.json.encode(answer)
             self.send(request, 200, body, {})
         else:
             self.give(request, self.parts[name], wanted, name)
@@ -172,6 +175,7 @@ def index(
         generation=generation,
         base_generation=base,
         removed=[("card", number) for number in removed],
+        sign=OFFICE_KEY.sign,
     )
     return path.read_bytes()
 
@@ -469,3 +473,75 @@ def test_a_damaged_note_means_the_download_begins_again(
     (directory / "members.part").write_bytes(b"abc")
     (directory / "members.part.note").write_bytes(noted)
     assert "Range" not in Download(directory / "members.part").headers()
+
+
+def based(office: _Office, tmp_path: Path, version: str, members: dict[str, int]) -> None:
+    """The office has a base of that version, and no delta."""
+    data = index(tmp_path, members, int(version))
+    office.parts["members"] = FeedPart(f"{version}.x", data)
+    office.parts["members-delta"] = FeedPart("", b"")
+
+
+def test_an_index_that_the_office_did_not_sign_is_refused_and_the_old_one_stays(
+    make: MakeFeed, office: _Office, tmp_path: Path
+):
+    path = tmp_path / "forged.index"
+    for sign in (None, Ed25519PrivateKey.generate().sign):
+        build(path, [CARDS], [("card", card(5), 77)], key=IDENTIFIER_KEY, generation=7, sign=sign)
+        office.parts["members"] = FeedPart("7.x", path.read_bytes())
+        office.parts["members-delta"] = FeedPart("", b"")
+        feed, learnt = make()
+        feed.load()
+        with pytest.raises(IndexRefused) as refused:
+            feed.step()
+        assert "sign" in refused.value.message
+        assert learnt[-1].find_member("card", card(5)) == 5
+
+
+def test_a_new_base_is_fetched_at_this_tills_own_moment_and_prices_at_once(
+    make: MakeFeed, office: _Office, tmp_path: Path
+):
+    based(office, tmp_path, "7", {card(5): 77})
+    office.parts["products"] = FeedPart("2", PRODUCTS)
+    office.spread_s = 900
+    feed, learnt = make()
+    feed.load()
+    feed.step()
+    assert "members" not in [name for name, _, _ in office.asked]
+    assert learnt[-1].products[product(1)].price_cents == 999
+    feed.step()
+    assert "later=members,members-delta" in office.asked[-1][1]
+    feed._base_not_before_s = 0.0  # its moment has come
+    feed.step()
+    assert learnt[-1].find_member("card", card(5)) == 77
+
+
+def test_a_till_without_members_does_not_wait(make: MakeFeed, office: _Office, tmp_path: Path):
+    based(office, tmp_path, "7", {card(5): 77})
+    office.spread_s = 900
+    feed, learnt = make()
+    feed.step()
+    assert learnt[-1].find_member("card", card(5)) == 77
+
+
+def test_tills_fetch_over_the_whole_window_and_not_always_in_one_order():
+    shares = [spread_share(f"till-{n}", "7") for n in range(500)]
+    assert min(shares) < 0.02
+    assert max(shares) > 0.98
+    assert abs(sum(shares) / len(shares) - 0.5) < 0.05
+    assert [spread_share(f"till-{n}", "8") for n in range(500)] != shares
+
+
+def test_when_the_office_has_no_place_for_a_download_the_rest_goes_on(
+    make: MakeFeed, office: _Office, tmp_path: Path
+):
+    based(office, tmp_path, "7", {card(5): 77})
+    office.parts["products"] = FeedPart("2", PRODUCTS)
+    office.refused["members"] = (503, "downloads")
+    feed, learnt = make()
+    feed.load()
+    feed.step()
+    assert learnt[-1].products[product(1)].price_cents == 999
+    office.asked.clear()
+    feed.step()
+    assert "members" not in [name for name, _, _ in office.asked]

@@ -21,10 +21,13 @@ from terminal_agent.uploader import (
     IDLE_S_MAX,
     REFUSED_WAIT_S,
     TRIM_PAUSE_S,
+    WITHHELD_RESTS,
     Link,
     Uploader,
 )
+from wire.aside import Aside, decode_aside
 from wire.batches import decode_batch
+from wire.chain import next_hash
 from wire.events import TillStarted
 from wire.requests import read_header, signing_text
 
@@ -38,6 +41,7 @@ class _Office:
     def __init__(self) -> None:
         self.reply: Reply = acknowledge
         self.bodies: list[bytes] = []
+        self.batches: list[bytes] = []
         self.headers: list[str] = []
         self.extra: dict[str, str] = {}
         outer = self
@@ -48,6 +52,8 @@ class _Office:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.bodies.append(body)
+                if self.path == "/v1/events":
+                    outer.batches.append(body)
                 outer.headers.append(self.headers.get("Authorization", ""))
                 status, answer = outer.reply(self, body)
                 self.send_response(status)
@@ -213,9 +219,11 @@ def test_an_office_that_lost_events_gets_them_again(
 
 
 def refuse_event(bad: int, code: str = "batch", status: int = 400) -> Reply:
-    """An office that refuses every batch with event `bad` in it."""
+    """An office of an earlier version, that refuses every batch with event `bad` in it."""
 
     def reply(handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
+        if handler.path.endswith("/aside"):
+            return refuse(404, "not_found")(handler, body)
         batch = decode_batch(body)
         if batch.first_seq <= bad < batch.first_seq + len(batch.events):
             return refuse(status, code)(handler, body)
@@ -237,7 +245,8 @@ def test_a_batch_refused_for_its_content_is_split_until_the_bad_event_stands_alo
     assert uploader.problem is not None
     assert uploader.problem.code == "event_refused"
     assert "--from 23 --to 23" in uploader.problem.fix
-    alone = [decode_batch(body) for body in office.bodies if len(decode_batch(body).events) == 1]
+    sent = [decode_batch(body) for body in office.batches]
+    alone = [batch for batch in sent if len(batch.events) == 1]
     assert 23 in [batch.first_seq for batch in alone]
 
 
@@ -340,6 +349,108 @@ def test_nothing_listens_is_told_as_unreachable(
     uploader.step()
     assert uploader.problem is not None
     assert "Go on selling" in uploader.problem.fix
+
+
+class _Picky:
+    """An office that refuses event 2 in whatever batch it comes, and what else it is told to."""
+
+    def __init__(self, office: _Office, refusal: tuple[int, str] = (400, "batch")) -> None:
+        self.refusal = refusal
+        self.refuses_data = False
+        self.refuses_all = False
+        self.asides: list[Aside] = []
+        self._office = office
+
+    def __call__(self, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
+        if handler.path.endswith("/aside"):
+            aside = decode_aside(body)
+            self.asides.append(aside)
+            if self.refuses_data and aside.data is not None:
+                return 413, b"<html>nginx</html>"
+            return _acked(aside.epoch, aside.seq)
+        batch = decode_batch(body)
+        last = batch.first_seq + len(batch.events) - 1
+        if self.refuses_all or batch.first_seq <= 2 <= last:
+            return refuse(*self.refusal)(handler, body)
+        return _acked(batch.epoch, last)
+
+
+def _acked(epoch: int, seq: int) -> tuple[int, bytes]:
+    ack = {"till_id": "till-1", "epoch": epoch, "watermark": seq, "office_time_ms": 1}
+    return 200, json.dumps(ack).encode()
+
+
+def steps(uploader: Uploader, most: int = 60) -> None:
+    for _ in range(most):
+        if uploader.step() == IDLE_S_MAX:
+            return
+    raise AssertionError("it does not come to rest")
+
+
+@pytest.mark.parametrize("refusal", [(400, "batch"), (413, "too_large"), (500, "fault")])
+def test_an_event_that_is_refused_for_good_goes_aside_and_the_epoch_goes_on(
+    uploader: Uploader, journal: Journal, office: _Office, refusal: tuple[int, str]
+):
+    office.reply = picky = _Picky(office, refusal)
+    wanted = journal.unsent(9, 10**6)
+    assert wanted is not None
+    steps(uploader)
+    assert journal.unsent_count() == 0
+    (aside,) = picky.asides
+    assert (aside.first_seq, aside.seq, aside.data) == (2, 2, wanted.events[1])
+    assert next_hash(aside.previous, wanted.events[1]) == aside.after
+    assert uploader.link is Link.ONLINE
+
+
+def test_an_event_whose_bytes_do_not_go_through_is_kept_and_its_place_given_up(
+    uploader: Uploader, journal: Journal, office: _Office
+):
+    office.reply = picky = _Picky(office)
+    picky.refuses_data = True
+    wanted = journal.unsent(9, 10**6)
+    assert wanted is not None
+    steps(uploader)
+    assert journal.unsent_count() == 0
+    assert [aside.data is None for aside in picky.asides[:2]] == [False, True]
+    assert [aside.data for aside in journal.withheld()] == [wanted.events[1]]
+    picky.refuses_data = False
+    for _ in range(WITHHELD_RESTS):
+        uploader.step()
+    assert journal.withheld() == []
+    assert picky.asides[-1].data == wanted.events[1]
+
+
+def test_an_office_that_refuses_batches_without_events_too_gets_nothing_aside(
+    uploader: Uploader, journal: Journal, office: _Office
+):
+    office.reply = picky = _Picky(office)
+    picky.refuses_all = True
+    for _ in range(20):
+        uploader.step()
+    assert picky.asides == []
+    assert journal.unsent_count() == 3
+    assert uploader.link is Link.REFUSED
+
+
+def test_an_office_with_a_fault_of_its_own_is_not_hurried(
+    uploader: Uploader, journal: Journal, office: _Office
+):
+    office.reply = picky = _Picky(office, (500, "fault"))
+    picky.refuses_all = True
+    waits = [uploader.step() for _ in range(40)]
+    assert picky.asides == []
+    assert sum(wait > 0 for wait in waits) > len(waits) / 2
+    assert uploader.link is Link.OFFLINE
+
+
+def test_a_line_too_slow_for_one_event_is_no_fault_of_the_event(
+    uploader: Uploader, journal: Journal, office: _Office
+):
+    office.reply = picky = _Picky(office, (408, "slow"))
+    for _ in range(10):
+        uploader.step()
+    assert picky.asides == []
+    assert journal.unsent_count() == 2
 
 
 @pytest.mark.parametrize("status", [429, 503])
