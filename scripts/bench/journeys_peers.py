@@ -10,6 +10,7 @@ clock starts, and goes through arrays of a person. pm4py gives transitions betwe
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -173,10 +174,8 @@ class ClickHouse:
     """ClickHouse in this process, by chdb; the files it was asked about last are loaded."""
 
     def __init__(self, threads: int) -> None:
-        from chdb import session  # pyright: ignore[reportMissingImports]
-
-        chdb_session: Any = session
-        self._session: Any = chdb_session.Session()
+        chdb: Any = import_module("chdb.session")
+        self._session: Any = chdb.Session()
         self._threads = threads
         self._loaded: list[Path] = []
 
