@@ -7,12 +7,16 @@ is `sync_server.journeys.trips`; the tests hold this against it.
 from native.fold.errors import FoldRefused
 from native.fold.tables import NO_VALUE, RuleTable, Tables
 
-COMPILED = tuple(f"native.fold.{name}" for name in ("rows", "rules", "tally", "trips"))
+COMPILED = tuple(
+    f"native.fold.{name}" for name in ("rows", "rules", "tally", "trips", "trip_columns")
+)
 
 try:
     from native.fold.rows import Rows
     from native.fold.rules import Rules
     from native.fold.tally import Tally, add_to
+    from native.fold.trip_columns import TRIP_ROW, WAY_ROW
+    from native.fold.trip_columns import trip_columns as columns_of_trips
     from native.fold.trips import person_trips
 except ModuleNotFoundError as error:
     if error.name not in COMPILED:
@@ -26,6 +30,8 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "NO_VALUE",
+    "TRIP_ROW",
+    "WAY_ROW",
     "FoldRefused",
     "Rows",
     "RuleTable",
@@ -33,5 +39,6 @@ __all__ = [
     "Tables",
     "Tally",
     "add_to",
+    "columns_of_trips",
     "person_trips",
 ]

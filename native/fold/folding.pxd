@@ -41,7 +41,7 @@ cdef extern from "counts.h":
         int32_t trip
         int16_t phase
     ctypedef struct Trip:
-        int64_t opened_ms, bought_ms, last_bought_ms
+        int64_t opened_ms, bought_ms, last_bought_ms, cents
         int32_t opened_day, last_day, bought_day, days_since, caused_by
         uint16_t store, bought_store
         int16_t came_from
