@@ -4,10 +4,11 @@ import threading
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
+from functools import cache
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, Executable, create_engine, event, text
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.engine import URL
@@ -24,6 +25,8 @@ CACHE_KIB = 16 * 1024
 """Of each SQLite connection; what an index's new rows touch fits, which 2 MiB do not hold."""
 CHECKPOINT_PAGES = 4_000
 """16 MiB: a page that several steps change is written back once."""
+SYNCHRONOUS = "FULL"
+"""Of SQLite: an acknowledged event survives a power cut."""
 
 Row = Mapping[str, Any]
 
@@ -103,20 +106,19 @@ def upsert(
     """Inserts `rows`; where the primary key is taken, sets the columns of `update`, or nothing."""
     if not rows:
         return
-    table = Table.metadata.tables[str(model.__tablename__)]
+    statement = _upserting(str(model.__tablename__), tuple(update), connection.dialect.name)
+    connection.execute(statement, list(rows))
+
+
+@cache
+def _upserting(name: str, columns: tuple[str, ...], dialect: str) -> Executable:
+    table = Table.metadata.tables[name]
     keys = [column.name for column in table.primary_key]
-    columns = list(update)
-    if connection.dialect.name == "postgresql":
-        statement = insert_postgresql(table)
-    else:
-        statement = insert_sqlite(table)
-    if columns:
-        changed = {name: statement.excluded[name] for name in columns}
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows)
-        )
-    else:
-        connection.execute(statement.on_conflict_do_nothing(index_elements=keys), list(rows))
+    statement = insert_postgresql(table) if dialect == "postgresql" else insert_sqlite(table)
+    if not columns:
+        return statement.on_conflict_do_nothing(index_elements=keys)
+    changed = {column: statement.excluded[column] for column in columns}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 
 
 @contextmanager
@@ -178,7 +180,7 @@ def _sqlite_engine(url: URL) -> Engine:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={BUSY_WAIT_S_MAX * 1000}")
         cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")  # an acknowledged event survives a power cut
+        cursor.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")

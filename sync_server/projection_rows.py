@@ -44,13 +44,13 @@ from wire.events import Sale, VoucherOutcome
 from wire.identifiers import receipt_code
 
 KEYS_A_SELECT = 500
+_CURSOR = select(col(Cursor.position)).where(col(Cursor.name) == bindparam("of_name"))
 VOUCHER_COLUMNS = tuple(column.name for column in Table.metadata.tables["voucher"].columns)
 
 
 def cursor(connection: Connection, name: str) -> int:
     """How far the projection is; 0 at the start."""
-    found = connection.execute(select(col(Cursor.position)).where(col(Cursor.name) == name))
-    return found.scalar_one_or_none() or 0
+    return connection.execute(_CURSOR, {"of_name": name}).scalar_one_or_none() or 0
 
 
 def known(connection: Connection, events: Sequence[Logged]) -> Known:

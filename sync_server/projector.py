@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlmodel import col
 
 from sync_server import projection_rows
@@ -61,6 +61,26 @@ PROJECTION: tuple[type[Table], ...] = (
     SaleLine,
     Sale,
     SaleDay,
+)
+
+# Put together once: every step asks.
+_NEWEST = select(func.max(col(EventLog.position)))
+_DROPPED = select(col(Dropped.position)).where(
+    col(Dropped.position).between(bindparam("first"), bindparam("last"))
+)
+_EVENTS = (
+    select(
+        col(EventLog.position),
+        col(EventLog.till_id),
+        col(EventLog.epoch),
+        col(EventLog.seq),
+        col(EventLog.kind),
+        col(EventLog.received_at_ms),
+        col(EventLog.body),
+    )
+    .where(col(EventLog.position) > bindparam("since"), col(EventLog.position) <= bindparam("upto"))
+    .order_by(col(EventLog.position))
+    .limit(bindparam("events_max"))
 )
 
 log = structlog.get_logger("projector")
@@ -137,7 +157,7 @@ def _horizon(office: Office) -> int:
     """
     with office.database.read() as connection:
         lock_exclusive(connection, Lock.INGEST)
-        return connection.execute(select(func.max(col(EventLog.position)))).scalar_one() or 0
+        return connection.execute(_NEWEST).scalar_one() or 0
 
 
 def _one_by_one(office: Office, upto: int) -> int | None:
@@ -200,30 +220,14 @@ def _step(office: Office, upto: int, events_max: int) -> int | None:
 
 def _dropped(connection: Connection, rows: Sequence[Any]) -> set[int]:
     """The positions among `rows` that head office gave up."""
-    found = connection.execute(
-        select(col(Dropped.position)).where(
-            col(Dropped.position).between(rows[0].position, rows[-1].position)
-        )
-    )
-    return set(found.scalars())
+    ends = {"first": rows[0].position, "last": rows[-1].position}
+    return set(connection.execute(_DROPPED, ends).scalars())
 
 
 def _read(connection: Connection, upto: int, events_max: int) -> Sequence[Any]:
-    cursor = projection_rows.cursor(connection, LOG)
-    return connection.execute(
-        select(
-            col(EventLog.position),
-            col(EventLog.till_id),
-            col(EventLog.epoch),
-            col(EventLog.seq),
-            col(EventLog.kind),
-            col(EventLog.received_at_ms),
-            col(EventLog.body),
-        )
-        .where(col(EventLog.position) > cursor, col(EventLog.position) <= upto)
-        .order_by(col(EventLog.position))
-        .limit(events_max)
-    ).all()
+    since = projection_rows.cursor(connection, LOG)
+    asked = {"since": since, "upto": upto, "events_max": events_max}
+    return connection.execute(_EVENTS, asked).all()
 
 
 def _move(connection: Connection, position: int) -> None:

@@ -2,10 +2,12 @@
 
     scripts/prove/simulate --runs 10000 --seed 1
     scripts/prove/simulate --seed 1 --run 417 --trace
+    scripts/prove/simulate --mutate all
 
 Each run is a small history of one to three tills and an office: real journals, real uploaders, real
 signatures, the real office over real SQLite files, in one thread. Clock, network and disks are the
-simulation's. A run that breaks a law says which, and replays exactly from seed and number.
+simulation's. A run that breaks a law says which, and replays exactly from seed and number. With
+`--mutate` the code has a known fault, and the first run that finds it ends the search.
 """
 
 import argparse
@@ -18,12 +20,14 @@ from contextlib import contextmanager
 from dataclasses import fields
 from logging import CRITICAL
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
 from scripts.bench.figures import Figure, Report, at_most
 from scripts.prove.simulation.faults import Faults
 from scripts.prove.simulation.history import Outcome, a_site, run
+from scripts.prove.simulation.mutations import MUTATIONS
 
 RUNS = 10_000
 QUICK_RUNS = 100
@@ -32,6 +36,8 @@ PROCESSES_MAX = 2
 LOT_MAX = 500
 """Runs on one site: to make one costs as much as a dozen runs."""
 BROKEN_SHOWN_MAX = 10
+RUNS_UNTIL_FOUND_MAX = 200
+EVERY_MUTATION = "all"
 
 
 @contextmanager
@@ -73,6 +79,35 @@ def trace(seed: int, number: int) -> int:
     return 1 if outcome.broken else 0
 
 
+class Found(NamedTuple):
+    """When a mutation was found, and by which law; `runs` None when it was not."""
+
+    mutation: str
+    runs: int | None
+    broken: str
+
+
+def find(seed: int, mutation: str) -> Found:
+    """Runs with the mutation in place until a law breaks."""
+    with quietly(), a_site() as site, MUTATIONS[mutation]():
+        for number in range(RUNS_UNTIL_FOUND_MAX):
+            if broken := run(site, seed, number).broken:
+                return Found(mutation, number + 1, broken)
+    return Found(mutation, None, "")
+
+
+def find_all(seed: int, names: Sequence[str], processes: int) -> Report:
+    """Shows that each of the mutations is found; the report."""
+    report = Report("simulate-mutations", packages=("sqlalchemy", "msgspec", "httpx"))
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        found = pool.starmap(find, [(seed, name) for name in names], chunksize=1)
+    for one in found:
+        print(f"{one.mutation}: {one.broken[:100] or 'not found'}")
+        runs = RUNS_UNTIL_FOUND_MAX + 1 if one.runs is None else one.runs
+        report.add(at_most(f"{one.mutation} found in", runs, "runs", RUNS_UNTIL_FOUND_MAX))
+    return report
+
+
 def prove(seed: int, numbers: Sequence[int], processes: int) -> Report:
     """Runs them all; the report."""
     report = Report("simulate", packages=("sqlalchemy", "msgspec", "httpx"))
@@ -109,21 +144,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--runs", type=int, default=RUNS, metavar="N")
     parser.add_argument("--seed", type=int, default=SEED, metavar="S")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="begin at the N-th run")
     parser.add_argument("--run", type=int, metavar="N", help="only the N-th run")
     parser.add_argument("--trace", action="store_true", help="with --run: print what happens")
+    parser.add_argument(
+        "--mutate",
+        choices=(*MUTATIONS, EVERY_MUTATION),
+        metavar="NAME",
+        help=f"a known fault of the code: {', '.join(MUTATIONS)}, or {EVERY_MUTATION}",
+    )
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_RUNS} runs")
     processes = min(PROCESSES_MAX, len(os.sched_getaffinity(0)))
-    parser.add_argument("--processes", type=int, default=processes, metavar="N")
+    parser.add_argument(
+        "--jobs", "--processes", dest="processes", type=int, default=processes, metavar="N"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
     chosen = parser.parse_args(arguments)
     if chosen.trace and chosen.run is None:
         parser.error("--trace shows one run: say which with --run N")
     if chosen.trace:
         return trace(chosen.seed, chosen.run)
+    if chosen.mutate is not None:
+        names = list(MUTATIONS) if chosen.mutate == EVERY_MUTATION else [chosen.mutate]
+        return find_all(chosen.seed, names, chosen.processes).finish(chosen.json)
     if chosen.run is not None:
         numbers: Sequence[int] = [chosen.run]
     else:
-        numbers = range(QUICK_RUNS if chosen.quick else chosen.runs)
+        runs = QUICK_RUNS if chosen.quick else chosen.runs
+        numbers = range(chosen.first, chosen.first + runs)
     return prove(chosen.seed, numbers, chosen.processes).finish(chosen.json)
 
 

@@ -31,6 +31,7 @@ class Generation(NamedTuple):
 
 NEVER_CHANGED = Generation(0, 0)
 _MEMBERS_BASE = "members-base"
+_ALL = select(col(FeedPart.part), col(FeedPart.generation), col(FeedPart.changed_at_ms))
 
 
 def hold(connection: Connection, part: Part, now_ms: int) -> None:
@@ -61,9 +62,7 @@ def generation(connection: Connection, part: Part) -> int:
 
 def generations(connection: Connection) -> dict[str, Generation]:
     """The generation of every part that ever changed, as committed."""
-    found = connection.execute(
-        select(col(FeedPart.part), col(FeedPart.generation), col(FeedPart.changed_at_ms))
-    )
+    found = connection.execute(_ALL)
     return {part: Generation(number, at_ms) for part, number, at_ms in found}
 
 

@@ -23,14 +23,21 @@ class Faults:
     slow: float = 0.0
     """Others act while this one waits for its answer."""
     line_down: float = 0.0
+    limited: float = 0.0
+    """Something on the way lets only short batches through for a while."""
+    poisoned: float = 0.0
+    """Something on the way refuses every batch with a certain sale in it, to the end."""
     till_stops: float = 0.0
     office_stops: float = 0.0
     power_cut: float = 0.0
-    """Of the stops of a till: those that lose what was not synced."""
+    """Of the stops of a machine: those that lose what was not synced."""
     till_disk: float = 0.0
     """A commit of a till fails."""
     till_full: float = 0.0
+    till_newer: float = 0.0
+    """Events of a kind that this office does not know."""
     office_disk: float = 0.0
+    office_full: float = 0.0
     till_clock: float = 0.0
     office_clock: float = 0.0
     till_restored: float = 0.0
@@ -39,6 +46,8 @@ class Faults:
     office_restored: float = 0.0
     members_late: float = 0.0
     """Cards that the registry learns of after they were used."""
+    feed: float = 0.0
+    """Tills ask for the feed, while members come and go and offers change."""
 
 
 HIGHEST = Faults(
@@ -49,12 +58,16 @@ HIGHEST = Faults(
     garbage=0.2,
     slow=0.6,
     line_down=0.02,
+    limited=0.03,
+    poisoned=0.05,
     till_stops=0.12,
     office_stops=0.12,
     power_cut=1.0,
     till_disk=0.1,
     till_full=0.03,
+    till_newer=0.3,
     office_disk=0.08,
+    office_full=0.03,
     till_clock=0.08,
     office_clock=0.05,
     members_late=1.0,
@@ -63,6 +76,9 @@ SHARE_OF_FAULTS = 0.45
 """How many of the faults a run has."""
 SHARE_OF_HISTORIES = 0.3
 """How many runs have a disk that is put back or copied: one of these at most."""
+
+SHARE_OF_FEEDS = 0.25
+"""How many runs have tills that ask for the feed, which makes half of such a run."""
 
 
 def draw(chance: Random) -> Faults:
@@ -75,4 +91,6 @@ def draw(chance: Random) -> Faults:
     if chance.random() < SHARE_OF_HISTORIES:
         history = chance.choice(("till_restored", "till_cloned", "office_restored"))
         shares[history] = 1.0
+    if chance.random() < SHARE_OF_FEEDS:
+        shares["feed"] = 1.0
     return Faults(**shares)

@@ -13,6 +13,7 @@ from scripts.prove.simulation import faults as mixture
 from scripts.prove.simulation import laws
 from scripts.prove.simulation.disk import Disk, add_disk, faulty_disks
 from scripts.prove.simulation.faults import Faults
+from scripts.prove.simulation.feed import check_known
 from scripts.prove.simulation.ledger import Ledger
 from scripts.prove.simulation.network import Line
 from scripts.prove.simulation.office import PROJECT_S_MAX, TILLS, OfficeSide, Site, make_site
@@ -25,6 +26,8 @@ ACTIVE_S = (60.0, 600.0)
 SALES = (2, 8)
 """Of a till in a run, about."""
 MISHAP_S = 30.0
+FEED_S = 90.0
+OFFERS_S = 300.0
 SETTLE_S_MAX = 1800.0
 SETTLE_STEP_S = 20.0
 GC_ALLOCATIONS_MIN = 50_000
@@ -58,10 +61,19 @@ def a_site() -> Generator[Site]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def run(site: Site, seed: int, number: int, tell: Callable[[str], None] | None = None) -> Outcome:
-    """The `number`-th run of `seed`; the same whenever and wherever it is run."""
+def run(
+    site: Site,
+    seed: int,
+    number: int,
+    tell: Callable[[str], None] | None = None,
+    faults: Faults | None = None,
+) -> Outcome:
+    """The `number`-th run of `seed`; the same whenever and wherever it is run.
+
+    `faults` in place of those that it would draw.
+    """
     chance = Random(f"{seed}/{number}")
-    faults = mixture.draw(chance)
+    faults = faults or mixture.draw(chance)
     history = _History(site, World(chance, tell), faults)
     broken = ""
     try:
@@ -115,6 +127,9 @@ class _History:
         self._again(MISHAP_S, self._office.mishap)
         if self._faults.members_late:
             world.after(chance.uniform(0, active_s), self._office.learn_members)
+        if self._faults.feed:
+            world.after(chance.uniform(0, active_s), self._office.remove_member)
+            self._again(OFFERS_S, self._office.make_offer, active_s)
         self._rewrite_history(active_s)
         world.run_until(active_s)
 
@@ -123,6 +138,8 @@ class _History:
         self._again(active_s / sales * 2, lambda: machine.act(lambda p: p.sell()), active_s)
         self._again(active_s / sales * 2, lambda: machine.act(lambda p: p.print_one()), active_s)
         self._again(MISHAP_S, machine.mishap, active_s)
+        if self._faults.feed:
+            self._again(FEED_S, lambda: machine.act(lambda p: p.ask_feed()))
 
     def _again(
         self, wait_s_max: float, act: Callable[[], object], until_s: float | None = None
@@ -159,7 +176,6 @@ class _History:
 
     def settle(self) -> None:
         """Nothing goes wrong any more; everything there is must be delivered in bounded time."""
-        world = self._world
         for machine in self._machines:
             machine.mend()
         self._office.mend()
@@ -168,23 +184,46 @@ class _History:
         for machine in self._machines:
             if machine.process is not None:
                 machine.stop()
+        if any(machine.line.poison is not None for machine in self._machines):
+            # What cannot be delivered holds up nothing that stands before it.
+            self._come_to_rest()
+            for machine in self._machines:
+                machine.lift_poison()
+        self._come_to_rest()
+
+    def _come_to_rest(self) -> None:
+        world = self._world
         until_s = world.now_s + SETTLE_S_MAX
-        while not self._is_settled():
+        while waiting := self._waiting():
             if world.now_s > until_s:
-                raise Violation(f"after {SETTLE_S_MAX:.0f} s there is still {self._waiting()}")
+                raise Violation(f"after {SETTLE_S_MAX:.0f} s there is still {waiting}")
             world.run_until(world.now_s + SETTLE_STEP_S)
+
+    def _waiting(self) -> str:
+        """What has not come to rest yet; empty when everything has."""
+        if not self._is_delivered():
+            return self._undelivered()
         while self._office.project():
             pass
+        if self._faults.feed:
+            try:
+                for machine in self._machines:
+                    assert machine.process is not None
+                    assert machine.process.feed is not None
+                    check_known(self._office.office, machine.name, machine.process.feed.known)
+            except Violation as violation:
+                return str(violation)
+        return ""
 
-    def _is_settled(self) -> bool:
+    def _is_delivered(self) -> bool:
         return self._office.is_up and all(
             machine.process is not None
             and not machine.process.is_sending
-            and not machine.process.journal.unsent_count()
+            and (not machine.process.journal.unsent_count() or machine.is_held_up())
             for machine in self._machines
         )
 
-    def _waiting(self) -> str:
+    def _undelivered(self) -> str:
         told: list[str] = []
         for machine in self._machines:
             if (process := machine.process) is None:
@@ -200,6 +239,7 @@ class _History:
         faults = self._faults
         self.events = self._office.lag()
         laws.check_log(self._office)
+        laws.check_aside(self._office)
         laws.check_sales(self._office, self.ledger)
         may_alarm = bool(faults.till_restored or faults.till_cloned or faults.office_restored)
         laws.check_alarms(self._office, self.ledger, may_alarm=may_alarm)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from random import Random
 
+from msgspec import Struct
+
 from terminal_agent.journal import Place, SoldReceipt
 from terminal_agent.serials import DRAWN_BYTES, voucher_serial
 from wire.events import (
@@ -16,9 +18,17 @@ from wire.events import (
     Tender,
     TenderKind,
 )
+from wire.identifiers import gs1_check_digit
 
 CARDS = 6
+"""The first half the registry knows from the start, the others later or never."""
 PAPER = b"a receipt"
+
+
+def card_number(card: int) -> str:
+    """The number on a card."""
+    digits = f"{400_000_000_000 + card}"
+    return digits + gs1_check_digit(digits)
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,12 @@ class Attempt:
     machine: str
     at_ms: int
     total_cents: int
+
+
+class Novelty(Struct, array_like=True, frozen=True, tag="novelty"):
+    """An event of a kind that only a later version of the office knows."""
+
+    what: str
 
 
 @dataclass
@@ -49,6 +65,10 @@ class Ledger:
         made = Attempt(code, machine, at_ms, total_cents)
         self.attempts[code] = made
         return made
+
+    def latest_code(self) -> str:
+        """The code of the sale that was tried last."""
+        return f"{len(self.attempts):08d}"
 
     def sold_by(self, machine: str) -> set[str]:
         """The codes of what `machine` has sold."""

@@ -5,14 +5,16 @@ done to the call: it fails before the office saw it or after, the office sees it
 when the till has given up and sent others. While it waits the rest of the world goes on.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import httpx
+import msgspec
 
 from scripts.prove.simulation.faults import Faults
-from scripts.prove.simulation.world import World
+from scripts.prove.simulation.world import EPOCH_MS, World
+from wire.batches import Refusal, decode_batch
 
 LATENCY_S_MAX = 0.2
 SLOW_S_MAX = 20.0
@@ -35,13 +37,22 @@ class Message(NamedTuple):
 
     method: str
     target: str
-    authorization: str
-    content_type: str
+    headers: Mapping[str, str]
     body: bytes
 
 
-Answer = tuple[int, bytes]
-"""Status and body."""
+class Answer(NamedTuple):
+    """What comes back. `is_cut`: the connection breaks in the middle of the body."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = {}
+    is_cut: bool = False
+
+
+def refuse(status: int, refusal: Refusal) -> Answer:
+    """A refusal, as the office writes it."""
+    return Answer(status, msgspec.json.encode(refusal))
 
 
 class OfficeGone(Exception):
@@ -61,6 +72,10 @@ class Line:
     take: Callable[[Message], Answer]
     name: str
     is_down: bool = False
+    bytes_max: int | None = None
+    """Longer batches do not get through."""
+    poison: bytes | None = None
+    """A batch with this in it does not get through."""
 
     def send(self, message: Message) -> Answer:
         """The answer, as far as one comes. Raises `httpx.TransportError`."""
@@ -78,6 +93,8 @@ class Line:
             raise httpx.ReadTimeout("no answer")
         if world.happens(faults.garbage / 2):
             return self._garbage()
+        if (refused := self._held_up(message)) is not None:
+            return refused
         try:
             answer = self.take(message)
         except OfficeGone as error:
@@ -87,11 +104,30 @@ class Line:
             world.after(world.chance.uniform(0, LATE_S_MAX), lambda: self._late(message))
         world.wait(self._leg_s())
         if self.is_down or world.happens(faults.answer_lost):
-            world.tell(f"{self.name} ── answer lost: {answer[1][:80]!r}")
+            world.tell(f"{self.name} ── answer lost: {answer.body[:80]!r}")
+            if message.method == "GET" and len(answer.body) > 1:
+                return answer._replace(is_cut=True)
             raise httpx.ReadTimeout("no answer")
         if world.happens(faults.garbage / 2):
             return self._garbage()
         return answer
+
+    def _held_up(self, message: Message) -> Answer | None:
+        if message.method != "POST":
+            return None
+        if self.bytes_max is not None and len(message.body) > self.bytes_max:
+            self.world.tell(f"{self.name} ── too long: {len(message.body)}")
+            return self._refuse(413, "too_large")
+        if self.poison is not None:
+            events = decode_batch(message.body).events
+            if any(self.poison in event for event in events):
+                self.world.tell(f"{self.name} ── poison among {len(events)}")
+                return self._refuse(400, "batch")
+        return None
+
+    def _refuse(self, status: int, code: str) -> Answer:
+        at_ms = EPOCH_MS + int(self.world.now_s * 1000)
+        return refuse(status, Refusal(code, "It does not pass.", "Send another.", at_ms))
 
     def _leg_s(self) -> float:
         chance = self.world.chance
@@ -107,7 +143,7 @@ class Line:
             return
 
     def _garbage(self) -> Answer:
-        answer = self.world.chance.choice(GARBAGE)
+        answer = Answer(*self.world.chance.choice(GARBAGE))
         self.world.tell(f"{self.name} ── garbage: {answer}")
         return answer
 
@@ -123,13 +159,25 @@ class LineTransport(httpx.BaseTransport):
         message = Message(
             request.method,
             request.url.raw_path.decode(),
-            request.headers.get("authorization", ""),
-            request.headers.get("content-type", ""),
+            request.headers,
             request.read(),
         )
         try:
-            status, body = self._line.send(message)
+            answer = self._line.send(message)
         finally:
             if not self._is_alive():
                 raise Unwound
-        return httpx.Response(status, content=body)
+        headers = dict(answer.headers)
+        stream = _Cut(answer.body) if answer.is_cut else httpx.ByteStream(answer.body)
+        return httpx.Response(answer.status, headers=headers, stream=stream)
+
+
+@dataclass
+class _Cut(httpx.SyncByteStream):
+    """A body whose second half never comes."""
+
+    body: bytes = field(repr=False)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.body[: len(self.body) // 2]
+        raise httpx.ReadError("the connection broke")

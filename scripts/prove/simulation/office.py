@@ -11,17 +11,18 @@ from typing import NamedTuple
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.engine import URL
 
-from scripts.prove.simulation.disk import Crash, Disk, Image, add_disk, connect_past_faults
+from scripts.prove.simulation.disk import Crash, Disk, Image, add_disk
 from scripts.prove.simulation.faults import Faults
-from scripts.prove.simulation.ledger import CARDS
-from scripts.prove.simulation.network import Answer, Message, OfficeGone
+from scripts.prove.simulation.feed import FeedDoor
+from scripts.prove.simulation.ledger import CARDS, card_number
+from scripts.prove.simulation.network import Answer, Message, OfficeGone, refuse
 from scripts.prove.simulation.world import EPOCH_MS, SimClock, Violation, World
 from sync_server.auth.signatures import SignedRequest, require_till
 from sync_server.database import Database
-from sync_server.errors import DatabaseError, Refused
+from sync_server.errors import DatabaseError, Refused, RegistryError
 from sync_server.ingest.decoding import decode_body
 from sync_server.ingest.take import take
 from sync_server.keys import OfficeKeys
@@ -29,7 +30,8 @@ from sync_server.migrate import migrate
 from sync_server.office import Office
 from sync_server.projector import project_step
 from sync_server.registry.enrolment import enrol
-from sync_server.registry.members import MemberRow, store_members
+from sync_server.registry.members import MemberRow, remove_identifiers, store_members
+from sync_server.registry.offers import add_offer
 from sync_server.registry.stores import add_store
 from sync_server.registry.tills import add_till
 from sync_server.settings import Settings
@@ -38,6 +40,7 @@ from terminal_agent.identity import KeyFile
 from wire.batches import Ack, BatchError, Refusal
 from wire.enrolment import EnrolmentRequest
 from wire.events import decode_event
+from wire.feed import Offer
 from wire.identifiers import identifier_token
 
 TILLS = ("till-1", "till-2", "till-3")
@@ -93,7 +96,9 @@ def make_site(place: Path) -> Site:
                 given.identifier_key,
                 given.office_public_key,
             )
-    tokens = [identifier_token(keys.identifier_key, "card", str(card)) for card in range(CARDS)]
+    tokens = [
+        identifier_token(keys.identifier_key, "card", card_number(card)) for card in range(CARDS)
+    ]
     with database.write() as connection:
         store_members(connection, _members(range(CARDS // 2)), keys, EPOCH_MS)
     database.close()
@@ -101,7 +106,10 @@ def make_site(place: Path) -> Site:
 
 
 def _members(cards: range) -> list[tuple[int, MemberRow]]:
-    return [(n, MemberRow(card, EPOCH_MS, (("card", str(card)),))) for n, card in enumerate(cards)]
+    return [
+        (line, MemberRow(card, EPOCH_MS, (("card", card_number(card)),)))
+        for line, card in enumerate(cards)
+    ]
 
 
 class OfficeSide:
@@ -117,6 +125,8 @@ class OfficeSide:
         self.is_up = True
         self._has_news = True
         self._backup: Image | None = None
+        self._acknowledged: dict[tuple[str, int], int] = {}
+        self.feed = FeedDoor(self.office)
         self.start_from(site.image)
 
     def start_from(self, image: Image) -> None:
@@ -133,8 +143,9 @@ class OfficeSide:
         except Crash as crash:
             self.stopped()
             raise OfficeGone from crash
-        self._has_news = True
-        self.world.tell(f"office {answer[0]} {answer[1][:160].decode()}")
+        if message.method == "POST":
+            self._has_news = True
+        self.world.tell(f"office {answer.status} {answer.body[:160].decode(errors='replace')}")
         return answer
 
     def _answer(self, message: Message) -> Answer:
@@ -142,7 +153,9 @@ class OfficeSide:
         signed = SignedRequest(*self._signed(message))
         try:
             till_id = require_till(office, signed)
-            batch = decode_body(message.content_type, message.body)
+            if message.method == "GET":
+                return self.feed.answer(till_id, message)
+            batch = decode_body(message.headers.get("content-type", ""), message.body)
             if batch is None or batch.till_id != till_id:
                 raise Violation("a till sent what is no batch of its own")
             ack = take(office, batch)
@@ -154,10 +167,11 @@ class OfficeSide:
             away = "The office cannot reach its database, or has no time for it."
             return self._refusal(503, Refused(503, error.code, away, "Send it again."))
         self._check(ack)
-        return 200, msgspec.json.encode(ack)
+        return Answer(200, msgspec.json.encode(ack))
 
     def _signed(self, message: Message) -> tuple[str, str, str, bytes]:
-        return message.authorization, message.method, message.target, message.body
+        authorization = message.headers.get("authorization", "")
+        return authorization, message.method, message.target, message.body
 
     def _refusal(self, status: int, refused: Refused) -> Answer:
         refusal = Refusal(
@@ -167,7 +181,7 @@ class OfficeSide:
             self.office.now_ms(),
             refused.expected_seq,
         )
-        return status, msgspec.json.encode(refusal)
+        return refuse(status, refusal)
 
     def _check(self, ack: Ack) -> None:
         """Law 2: what is acknowledged is there, for everybody to see, and without a gap."""
@@ -176,26 +190,33 @@ class OfficeSide:
                 f"{ack.till_id} epoch {ack.epoch} was acknowledged up to {ack.watermark}, "
                 "and not all of it is in the log"
             )
+        key = ack.till_id, ack.epoch
+        self._acknowledged[key] = max(ack.watermark, self._acknowledged.get(key, 0))
+
+    def _check_kept(self) -> None:
+        """What was acknowledged before the office stopped is there when it starts again."""
+        for (till_id, epoch), seq in self._acknowledged.items():
+            if self.logged(till_id, epoch, seq) != seq:
+                raise Violation(
+                    f"{till_id} epoch {epoch}: the office lost what it had acknowledged"
+                )
 
     def logged(self, till_id: str, epoch: int, upto: int) -> int:
         """How many events up to `upto` are committed. Asks past every fault."""
-        connection = connect_past_faults(self.disk.root / DATABASE_FILE)
-        try:
-            return connection.execute(
+        return (
+            self.disk.past_faults(DATABASE_FILE)
+            .execute(
                 "SELECT count(*) FROM event_log WHERE till_id=? AND epoch=? AND seq<=?",
                 (till_id, epoch, upto),
-            ).fetchone()[0]
-        finally:
-            connection.close()
+            )
+            .fetchone()[0]
+        )
 
     def is_logged(self, code: str) -> bool:
         """Whether the sale with this code is in the log. Asks past every fault."""
-        connection = connect_past_faults(self.disk.root / DATABASE_FILE)
-        try:
-            bodies = connection.execute("SELECT body FROM event_log WHERE kind='sale'")
-            return any(_code(body) == code for (body,) in bodies)
-        finally:
-            connection.close()
+        office = self.disk.past_faults(DATABASE_FILE)
+        bodies = office.execute("SELECT body FROM event_log WHERE kind='sale'").fetchall()
+        return any(_code(body) == code for (body,) in bodies)
 
     def project(self) -> int | None:
         """The projector's next step; None when the office is down, stops, or its disk fails."""
@@ -220,9 +241,14 @@ class OfficeSide:
         """Whatever goes wrong at the office."""
         world, faults, chance = self.world, self.faults, self.world.chance
         if world.happens(faults.office_stops):
-            self.disk.stop_in(chance.randint(1, POINTS_MAX))
+            power_cut = world.happens(faults.power_cut)
+            self.disk.stop_in(chance.randint(1, POINTS_MAX), power_cut=power_cut)
         if world.happens(faults.office_disk):
             self.disk.fail_commit(chance.choice((sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)))
+        if world.happens(faults.office_full):
+            world.tell("office disk full")
+            self.disk.fill(full=True)
+            world.after(chance.uniform(1, DOWN_S_MAX), lambda: self.disk.fill(full=False))
         if world.happens(faults.office_clock):
             self.clock.offset_ms += chance.choice(CLOCK_JUMPS_MS) * chance.choice((-1, 1))
 
@@ -232,9 +258,11 @@ class OfficeSide:
         self.is_up = False
         self.disk.start()
         self.office.database.close()
+        self.feed = FeedDoor(self.office)
         self.world.after(self.world.chance.uniform(0.1, DOWN_S_MAX), self._start)
 
     def _start(self) -> None:
+        self._check_kept()
         self.is_up = True
 
     def back_up(self) -> None:
@@ -245,30 +273,51 @@ class OfficeSide:
         """Its database is as it was at the backup."""
         if self._backup is not None:
             self.world.tell("office put back")
+            self._acknowledged.clear()
             self.disk.image = self._backup
             self.disk.is_stopped = True
             self.stopped()
 
     def learn_members(self) -> None:
         """The registry learns whose the other cards are."""
-        if not self.is_up:
-            self.world.after(DOWN_S_MAX, self.learn_members)
-            return
+        rows = _members(range(CARDS // 2, CARDS))
+        self._change(
+            lambda connection: store_members(
+                connection, rows, self.office.keys, self.office.now_ms()
+            )
+        )
+
+    def remove_member(self) -> None:
+        """A member's card is taken out of the registry: tills must not find it any more."""
+        self._change(lambda connection: remove_identifiers(connection, 0, self.office.now_ms()))
+
+    def make_offer(self) -> None:
+        """What tills print changes."""
+        value_cents = self.world.chance.randrange(1, 1000)
+        offer = Offer("welcome-back", "Welcome back", value_cents, 30)
+        self._change(lambda connection: add_offer(connection, offer, self.office.now_ms()))
+
+    def _change(self, change: Callable[[Connection], object]) -> None:
+        """Changes the registry; when the office or its disk cannot, again later."""
         try:
-            with self.office.database.write() as connection:
-                now_ms = self.office.now_ms()
-                rows = _members(range(CARDS // 2, CARDS))
-                store_members(connection, rows, self.office.keys, now_ms)
-        except (Crash, DatabaseError) as error:
-            if isinstance(error, Crash):
-                self.stopped()
-            self.world.after(DOWN_S_MAX, self.learn_members)
+            if self.is_up:
+                with self.office.database.write() as connection:
+                    change(connection)
+                return
+        except RegistryError:
+            return  # it is so already
+        except Crash:
+            self.stopped()
+        except DatabaseError as error:
+            self.world.tell(f"office registry: {error.code}")
+        self.world.after(DOWN_S_MAX, lambda: self._change(change))
 
     def mend(self) -> None:
         """Nothing goes wrong any more."""
         self.faults = Faults()
         self.disk.stop_in(None)
         self.disk.fail_commit(None)
+        self.disk.fill(full=False)
 
     def lag(self) -> int:
         """How many events are logged."""

@@ -7,27 +7,36 @@ stops, nothing of the process is left but the disk.
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
+from unittest.mock import patch
 
 import httpx
 
+from native.matcher import IndexRefused
 from scripts.prove.simulation.disk import Crash, Disk, Image
 from scripts.prove.simulation.faults import Faults
-from scripts.prove.simulation.ledger import Ledger, compose
+from scripts.prove.simulation.ledger import Ledger, Novelty, compose
 from scripts.prove.simulation.network import Line, LineTransport, Unwound
 from scripts.prove.simulation.world import SimClock, Violation, World
-from terminal_agent.errors import JournalError
+from terminal_agent import journal_book
+from terminal_agent.errors import JournalError, OfficeRefused, OfficeUnreachable
+from terminal_agent.feed import Feed
 from terminal_agent.identity import Identity
 from terminal_agent.journal import JobState, Journal, Place, SoldReceipt, open_journal
 from terminal_agent.office import Office
 from terminal_agent.uploader import Link, Uploader
-from wire.events import ClockJumped, TillStarted, VoucherState
+from wire.events import Body, ClockJumped, TillStarted, VoucherState
+from wire.feed import FeedError
 
 OFFICE_URL = "http://office"
 JOURNAL_FILE = "journal.db"
+FEED_DIRECTORY = "feed"
 DOWN_S_MAX = 120.0
 POINTS_MAX = 40
 """A stop comes within this many statements."""
 STEPS_WITHOUT_REST_MAX = 200
+BATCH_BYTES_MAX = (150, 400, 1500)
+"""What passes on a line that is limited; a sale alone is longer than the least."""
 CLOCK_JUMPS_MS = (10_000, 3_600_000, 86_400_000, 400 * 86_400_000)
 
 
@@ -35,6 +44,10 @@ CLOCK_JUMPS_MS = (10_000, 3_600_000, 86_400_000, 400 * 86_400_000)
 class _Backup:
     image: Image
     sold: set[str]
+
+
+def _knows_it(_: bytes) -> None:
+    """The version of the till that writes an event can read it."""
 
 
 class Machine:
@@ -53,6 +66,7 @@ class Machine:
         self.world, self.name, self.identity = world, name, identity
         self.disk, self.line, self.ledger, self.faults = disk, line, ledger, faults
         self.clock = SimClock(world)
+        self.has_feed = bool(faults.feed)
         self.process: Process | None = None
         self._backup: _Backup | None = None
 
@@ -118,11 +132,21 @@ class Machine:
             world.tell(f"{self.name} line down")
             self.line.is_down = True
             world.after(chance.expovariate(1 / 600), self._line_up)
+        if world.happens(faults.limited):
+            self.line.bytes_max = chance.choice(BATCH_BYTES_MAX)
+            world.after(chance.expovariate(1 / 200), self._limit_gone)
+        if self.line.poison is None and world.happens(faults.poisoned):
+            self.line.poison = self.ledger.latest_code().encode()
+        if world.happens(faults.till_newer):
+            self.act(lambda process: process.note_novelty())
         if world.happens(faults.till_clock):
             self._jump(chance.choice(CLOCK_JUMPS_MS) * chance.choice((-1, 1)))
 
     def _line_up(self) -> None:
         self.line.is_down = False
+
+    def _limit_gone(self) -> None:
+        self.line.bytes_max = None
 
     def _jump(self, jump_ms: int) -> None:
         self.world.tell(f"{self.name} clock {jump_ms:+} ms")
@@ -145,10 +169,22 @@ class Machine:
         self.disk.is_stopped = True
         self.stopped()
 
+    def is_held_up(self) -> bool:
+        """Whether all that is not sent stands behind what does not pass."""
+        if self.process is None or self.line.poison is None:
+            return False
+        unsent = self.process.journal.unsent(1, 1)
+        return unsent is not None and self.line.poison in unsent.events[0]
+
+    def lift_poison(self) -> None:
+        """Everything passes."""
+        self.line.poison = None
+
     def mend(self) -> None:
-        """Nothing goes wrong any more."""
+        """Nothing goes wrong any more; what does not pass stays so until `lift_poison`."""
         self.faults = self.line.faults = Faults()
         self.line.is_down = False
+        self.line.bytes_max = None
         self.disk.stop_in(None)
         self.disk.fail_commit(None)
         self.disk.fill(full=False)
@@ -181,6 +217,15 @@ class Process:
             machine.world.chance.random,
             lambda: None,
         )
+        self._is_asking = False
+        self.feed = self._open_feed() if machine.has_feed else None
+
+    def _open_feed(self) -> Feed:
+        machine = self._machine
+        office = Office(OFFICE_URL, machine.identity, self.client, machine.clock)
+        directory = machine.disk.root / FEED_DIRECTORY
+        jitter = machine.world.chance.random
+        return Feed(directory, machine.identity, office, jitter, lambda _: None)
 
     def begin(self) -> None:
         """What the agent does at its start."""
@@ -188,6 +233,8 @@ class Process:
         self._world.tell(f"{self._machine.name} starts, epoch {self.journal.epoch}")
         self.journal.doubt_interrupted_jobs(now_ms)
         self.journal.record(TillStarted("1", f"start of {self._machine.name}"), now_ms)
+        if self.feed is not None:
+            self.feed.load()
         self._after(0.0)
 
     def sell(self) -> None:
@@ -204,6 +251,27 @@ class Process:
         ledger.vouchers += [(place.till_id, voucher) for voucher in sale.issued]
         self._world.tell(f"{machine.name} sold {attempt.code} at {place.epoch}/{place.seq}")
         self.wake()
+
+    def note_novelty(self) -> None:
+        """An event of a kind that came later than this office."""
+        novelty = cast("Body", Novelty("what this office cannot read"))
+        with patch.object(journal_book, "decode_event", _knows_it):
+            self.journal.record(novelty, self._machine.clock.now_ms())
+        self.wake()
+
+    def ask_feed(self) -> None:
+        """Asks once what is new, and takes it up."""
+        if self._is_asking or self.feed is None:
+            return
+        self._is_asking = True
+        try:
+            self.feed.step()
+        except (OfficeRefused, OfficeUnreachable, FeedError, IndexRefused, OSError) as error:
+            self._world.tell(f"{self._machine.name} feed: {type(error).__name__} {error}")
+        except Unwound:
+            return
+        finally:
+            self._is_asking = False
 
     def print_one(self) -> None:
         """The printer prints, or nobody knows; a cashier then gives the receipt up."""

@@ -1,0 +1,120 @@
+"""Faults of the code that the simulation must find: each changes one thing in till or office.
+
+A proof that cannot fail proves nothing. `scripts/prove/simulate --mutate NAME` runs with one of
+them in place until a law breaks, and fails when none does.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Final
+from unittest.mock import patch
+
+from sqlalchemy import Connection
+
+from scripts.prove.simulation import office as office_side
+from sync_server import database, projector
+from sync_server.errors import DatabaseError
+from sync_server.ingest import log as event_log
+from sync_server.ingest import take as ingest
+from sync_server.ingest.acceptance import Accepted, Broken, Gap, Head, accept
+from sync_server.office import Office
+from terminal_agent import feed, journal, journal_file, uploader
+from terminal_agent.office import Jitter
+from wire.batches import Ack, Batch
+from wire.chain import next_hash
+from wire.events import Body, Event, encode_event
+
+
+def _acknowledge_before_commit(office: Office, batch: Batch) -> Ack:
+    try:
+        return ingest.take(office, batch)
+    except DatabaseError:
+        last = batch.first_seq + len(batch.events) - 1
+        return Ack(batch.till_id, batch.epoch, last, office.now_ms())
+
+
+def _pass_gaps(head: Head, batch: Batch, known: Mapping[int, bytes]) -> Accepted | Gap | Broken:
+    accepted = accept(head, batch, known)
+    if isinstance(accepted, Gap):
+        return accept(Head(batch.first_seq - 1, batch.previous), batch, known)
+    return accepted
+
+
+def _take_twice(head: Head, batch: Batch, known: Mapping[int, bytes]) -> Accepted | Gap | Broken:
+    # A batch that was taken before is logged again, under the numbers that come next.
+    accepted = accept(head, batch, known)
+    if not isinstance(accepted, Accepted) or not accepted.new_from:
+        return accepted
+    running = head.hash
+    hashes: list[bytes] = []
+    for data in batch.events:
+        running = next_hash(running, data)
+        hashes.append(running)
+    return Accepted(0, tuple(hashes), Head(head.seq + len(hashes), running))
+
+
+def _ignore_chain(head: Head, batch: Batch, known: Mapping[int, bytes]) -> Accepted | Gap | Broken:
+    accepted = accept(head, batch, known)
+    if not isinstance(accepted, Broken):
+        return accepted
+    last = batch.first_seq + len(batch.events) - 1
+    return Accepted(len(batch.events), (), Head(max(head.seq, last), head.hash))
+
+
+def _acknowledge_further(office: Office, batch: Batch) -> Ack:
+    ack = ingest.take(office, batch)
+    with office.database.read() as connection:
+        head = event_log.lock_head(connection, batch.till_id, batch.epoch)
+    return ack if head is None else Ack(ack.till_id, ack.epoch, head.seq, ack.office_time_ms)
+
+
+def _forget_where_it_was(connection: Connection, position: int) -> None:
+    projector_move(connection, position - 1)
+
+
+projector_move: Final[Callable[[Connection, int], None]] = getattr(projector, "_move")  # noqa: B009
+_append: Final[Callable[..., int]] = getattr(journal.Journal, "_append")  # noqa: B009
+
+
+def _reuse_a_number(self: Any, connection: Any, body: Body, at_ms: int) -> int:
+    # Every fifth event says it is the one before.
+    seq = _append(self, connection, body, at_ms)
+    if seq % 5 == 0:
+        data = encode_event(Event(seq - 1, at_ms, body))
+        connection.execute("UPDATE event SET body=? WHERE seq=?", (data, seq))
+    return seq
+
+
+def _no_wait(failures: int, jitter: Jitter) -> float:
+    return 0.0
+
+
+def _nothing(*_: Any) -> None:
+    return None
+
+
+def _no(*_: Any) -> bool:
+    return False
+
+
+MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[object]]]] = {
+    "acknowledge-before-commit": lambda: patch.object(
+        office_side, "take", _acknowledge_before_commit
+    ),
+    "acknowledge-further-than-asked": lambda: patch.object(
+        office_side, "take", _acknowledge_further
+    ),
+    "pass-gaps": lambda: patch.object(ingest, "accept", _pass_gaps),
+    "take-twice": lambda: patch.object(ingest, "accept", _take_twice),
+    "ignore-chain": lambda: patch.object(ingest, "accept", _ignore_chain),
+    "office-unsynced": lambda: patch.object(database, "SYNCHRONOUS", "NORMAL"),
+    "project-twice": lambda: patch.object(projector, "_move", _forget_where_it_was),
+    "till-unsynced": lambda: patch.object(journal_file, "SYNCHRONOUS", "NORMAL"),
+    "reuse-a-number": lambda: patch.object(journal.Journal, "_append", _reuse_a_number),
+    "never-wait": lambda: patch.object(uploader, "retry_wait_s", _no_wait),
+    "never-part": lambda: patch.object(journal.Journal, "part", _nothing),
+    "never-halve": lambda: patch.object(uploader, "WRONG_CONTENT", ()),
+    "never-rewind": lambda: patch.object(journal.Journal, "rewind", _no),
+    "no-tombstones": lambda: patch.object(feed.Feed, "_fetch_delta", _no),
+}
+"""By name: what puts the fault in place, for as long as the context is open."""
