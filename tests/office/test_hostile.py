@@ -1,9 +1,7 @@
-"""Whatever is asked or sent, the office has no fault, and keeps the good events beside the bad."""
+"""Whatever is sent, the office has no fault, and keeps the good events beside the bad."""
 
 import json
-from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -12,7 +10,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sync_server.auth.tills import till_rate
-from sync_server.auth.users import Role
 from sync_server.tables import EventLog, Quarantine, Sale
 from wire.batches import BATCH_CONTENT_TYPE, BATCH_EVENTS_MAX, Ack, Batch, Refusal, encode_batch
 from wire.chain import next_hash
@@ -167,74 +164,3 @@ def test_numbers_no_chain_reaches_are_refused(till: "SimTill", sale: "MakeSale")
     head = next_hash(till.hashes[0], event)
     answer = till.post(encode_batch(Batch("till-1", 1, 2**53 - 1, head, (event,))))
     assert answer.json()["code"] == "gap"
-
-
-@cache
-def operations(document: str) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """Method, path and parameters of every operation of the OpenAPI document."""
-    found: list[tuple[str, str, list[dict[str, Any]]]] = []
-    for path, item in json.loads(document)["paths"].items():
-        for method, operation in item.items():
-            found.append((method.upper(), path, operation.get("parameters", [])))
-    return found
-
-
-PARAMETERS = st.one_of(
-    NUMBERS.map(str),
-    TEXTS,
-    st.sampled_from(["nan", "inf", "1e400", "2017-05-14", "2017-02-30", "true", "[]", "a" * 2_000]),
-)
-
-
-@settings(parent=few, max_examples=100)
-@given(st.data())
-@on_sqlite
-def test_no_request_the_document_allows_or_forbids_meets_a_fault(
-    desk: "Desk", till: "SimTill", data: st.DataObject
-) -> None:
-    state = desk.http.app.state  # pyright: ignore[reportAttributeAccessIssue]
-    state["till_rate"] = till_rate()
-    state["attempts"] = type(state["attempts"])()
-    document = desk.http.get("/schema/openapi.json").text
-    method, path, parameters = data.draw(st.sampled_from(operations(document)))
-    query: list[str] = []
-    for parameter in parameters:
-        name = parameter["name"]
-        if parameter["in"] == "path":
-            path = path.replace(f"{{{name}}}", quote(data.draw(PARAMETERS) or "x", safe=""))
-        elif parameter["in"] == "query" and name != "wait" and data.draw(st.booleans()):
-            query += [f"{name}={quote(data.draw(PARAMETERS), safe='')}"] * data.draw(
-                st.integers(1, 2)
-            )
-    target = path + ("?" + "&".join(query) if query else "")
-    body = b""
-    if method != "GET":
-        body = data.draw(
-            st.one_of(
-                st.binary(max_size=50),
-                VALUES.filter(is_json).map(lambda value: json.dumps(value).encode()),
-            )
-        )
-    kind = data.draw(st.sampled_from([BATCH_CONTENT_TYPE, "application/json", "text/csv", "x"]))
-    headers = {"Content-Type": kind}
-    who = data.draw(st.sampled_from(["nobody", "till", "head office", "admin"]))
-    if who == "till":
-        answer = till.request(method, target, body, headers)
-    else:
-        if who != "nobody":
-            role = Role.HEAD_OFFICE if who == "head office" else Role.ADMIN
-            headers["Authorization"] = f"Bearer {desk.token(role)}"
-        answer = desk.http.request(method, target, content=body, headers=headers)
-    assert answer.status_code < 500, (who, method, target, body, answer.text)
-    if answer.status_code >= 400 and "json" in answer.headers["content-type"]:
-        refusal = msgspec.json.decode(answer.content, type=Refusal)
-        assert refusal.message
-        assert refusal.fix
-
-
-def is_json(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return False
-    return True
