@@ -29,6 +29,8 @@ class Faults:
     """Something on the way refuses every batch with a certain sale in it, to the end."""
     till_stops: float = 0.0
     office_stops: float = 0.0
+    crowded: float = 0.0
+    """Batches wait at the office for others, to be taken in one transaction with them."""
     power_cut: float = 0.0
     """Of the stops of a machine: those that lose what was not synced."""
     till_disk: float = 0.0
@@ -62,6 +64,7 @@ HIGHEST = Faults(
     poisoned=0.05,
     till_stops=0.12,
     office_stops=0.12,
+    crowded=0.9,
     power_cut=1.0,
     till_disk=0.1,
     till_full=0.03,

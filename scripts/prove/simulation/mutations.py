@@ -4,11 +4,12 @@ A proof that cannot fail proves nothing. `scripts/prove/simulate --mutate NAME` 
 them in place until a law breaks, and fails when none does.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 from unittest.mock import patch
 
+from msgspec import structs
 from sqlalchemy import Connection
 
 from scripts.prove.simulation import office as office_side
@@ -17,31 +18,42 @@ from sync_server.errors import DatabaseError
 from sync_server.ingest import log as event_log
 from sync_server.ingest import take as ingest
 from sync_server.ingest.acceptance import Accepted, Broken, Gap, Head, accept
+from sync_server.ingest.arrival import Arrival
+from sync_server.ingest.take import Answer, take_together
 from sync_server.office import Office
 from terminal_agent import feed, journal, journal_file, uploader
 from wire.batches import Ack, Batch
 from wire.chain import next_hash
 from wire.events import Body, Event, encode_event
 
-
-def _acknowledge_before_commit(office: Office, batch: Batch) -> Ack:
-    try:
-        return ingest.take(office, batch)
-    except DatabaseError:
-        last = batch.first_seq + len(batch.events) - 1
-        return Ack(batch.till_id, batch.epoch, last, office.now_ms())
+Verdict = Accepted | Gap | Broken
+Known = Mapping[int, bytes]
+Chained = Sequence[bytes] | None
 
 
-def _pass_gaps(head: Head, batch: Batch, known: Mapping[int, bytes]) -> Accepted | Gap | Broken:
-    accepted = accept(head, batch, known)
+def _acknowledge_before_commit(office: Office, arrivals: Sequence[Arrival]) -> list[Answer]:
+    answers = take_together(office, arrivals)
+    return [
+        _whole(arrival.batch, office.now_ms()) if isinstance(answer, DatabaseError) else answer
+        for arrival, answer in zip(arrivals, answers, strict=True)
+    ]
+
+
+def _whole(batch: Batch, now_ms: int) -> Ack:
+    last = batch.first_seq + len(batch.events) - 1
+    return Ack(batch.till_id, batch.epoch, last, now_ms)
+
+
+def _pass_gaps(head: Head, batch: Batch, known: Known, chained: Chained = None) -> Verdict:
+    accepted = accept(head, batch, known, chained)
     if isinstance(accepted, Gap):
-        return accept(Head(batch.first_seq - 1, batch.previous), batch, known)
+        return accept(Head(batch.first_seq - 1, batch.previous), batch, known, chained)
     return accepted
 
 
-def _take_twice(head: Head, batch: Batch, known: Mapping[int, bytes]) -> Accepted | Gap | Broken:
+def _take_twice(head: Head, batch: Batch, known: Known, chained: Chained = None) -> Verdict:
     # A batch that was taken before is logged again, under the numbers that come next.
-    accepted = accept(head, batch, known)
+    accepted = accept(head, batch, known, chained)
     if not isinstance(accepted, Accepted) or not accepted.new_from:
         return accepted
     running = head.hash
@@ -52,19 +64,32 @@ def _take_twice(head: Head, batch: Batch, known: Mapping[int, bytes]) -> Accepte
     return Accepted(0, tuple(hashes), Head(head.seq + len(hashes), running))
 
 
-def _ignore_chain(head: Head, batch: Batch, known: Mapping[int, bytes]) -> Accepted | Gap | Broken:
-    accepted = accept(head, batch, known)
+def _ignore_chain(head: Head, batch: Batch, known: Known, chained: Chained = None) -> Verdict:
+    accepted = accept(head, batch, known, chained)
     if not isinstance(accepted, Broken):
         return accepted
     last = batch.first_seq + len(batch.events) - 1
     return Accepted(len(batch.events), (), Head(max(head.seq, last), head.hash))
 
 
-def _acknowledge_further(office: Office, batch: Batch) -> Ack:
-    ack = ingest.take(office, batch)
-    with office.database.read() as connection:
-        head = event_log.lock_head(connection, batch.till_id, batch.epoch)
-    return ack if head is None else Ack(ack.till_id, ack.epoch, head.seq, ack.office_time_ms)
+def _acknowledge_further(office: Office, arrivals: Sequence[Arrival]) -> list[Answer]:
+    answers = take_together(office, arrivals)
+    further: list[Answer] = []
+    for answer in answers:
+        if isinstance(answer, Ack):
+            key = answer.till_id, answer.epoch
+            with office.database.read() as connection:
+                head = event_log.lock_heads(connection, [key])[key].head
+            further.append(structs.replace(answer, watermark=head.seq))
+        else:
+            further.append(answer)
+    return further
+
+
+def _acknowledge_the_first(office: Office, arrivals: Sequence[Arrival]) -> list[Answer]:
+    # Of batches that are taken together only the first is; the others hear that they were.
+    answers = take_together(office, arrivals[:1])
+    return answers + [_whole(arrival.batch, office.now_ms()) for arrival in arrivals[1:]]
 
 
 def _forget_where_it_was(connection: Connection, position: int) -> None:
@@ -98,10 +123,13 @@ def _no(*_: Any) -> bool:
 
 MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[object]]]] = {
     "acknowledge-before-commit": lambda: patch.object(
-        office_side, "take", _acknowledge_before_commit
+        office_side, "take_together", _acknowledge_before_commit
     ),
     "acknowledge-further-than-asked": lambda: patch.object(
-        office_side, "take", _acknowledge_further
+        office_side, "take_together", _acknowledge_further
+    ),
+    "acknowledge-the-first-of-many": lambda: patch.object(
+        office_side, "take_together", _acknowledge_the_first
     ),
     "pass-gaps": lambda: patch.object(ingest, "accept", _pass_gaps),
     "take-twice": lambda: patch.object(ingest, "accept", _take_twice),

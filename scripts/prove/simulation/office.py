@@ -20,11 +20,19 @@ from scripts.prove.simulation.feed import FeedDoor
 from scripts.prove.simulation.ledger import CARDS, card_number
 from scripts.prove.simulation.network import Answer, Message, OfficeGone, refuse
 from scripts.prove.simulation.world import EPOCH_MS, SimClock, Violation, World
-from sync_server.auth.signatures import SignedRequest, require_till
+from sync_server.auth.key_ring import KeyRing
+from sync_server.auth.signatures import (
+    UNAUTHORIZED,
+    SignedRequest,
+    require_signature,
+    require_till,
+)
 from sync_server.database import Database
 from sync_server.errors import DatabaseError, Refused, RegistryError
+from sync_server.ingest.arrival import Arrival, arrive
 from sync_server.ingest.decoding import decode_body
-from sync_server.ingest.take import take
+from sync_server.ingest.take import Answer as Taken
+from sync_server.ingest.take import acknowledged, take_together
 from sync_server.keys import OfficeKeys
 from sync_server.migrate import migrate
 from sync_server.office import Office
@@ -48,6 +56,7 @@ DATABASE_FILE = "office.db"
 POINTS_MAX = 60
 DOWN_S_MAX = 60.0
 PROJECT_S_MAX = 240.0
+CROWD_S_MAX = 5.0
 CLOCK_JUMPS_MS = (10_000, 3_600_000)
 
 
@@ -112,6 +121,14 @@ def _members(cards: range) -> list[tuple[int, MemberRow]]:
     ]
 
 
+class _Crowd:
+    """Batches that wait for one transaction, and what became of them."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Arrival] = []
+        self.taken: dict[int, Taken] = {}
+
+
 class OfficeSide:
     """The office of one run."""
 
@@ -126,8 +143,14 @@ class OfficeSide:
         self._has_news = True
         self._backup: Image | None = None
         self._acknowledged: dict[tuple[str, int], int] = {}
-        self.feed = FeedDoor(self.office)
+        self._begin()
         self.start_from(site.image)
+
+    def _begin(self) -> None:
+        """What a process of the office begins with."""
+        self.feed = FeedDoor(self.office)
+        self._ring = KeyRing()
+        self._crowd = _Crowd()
 
     def start_from(self, image: Image) -> None:
         """Puts `image` on its disk and begins anew."""
@@ -152,22 +175,40 @@ class OfficeSide:
         office = self.office
         signed = SignedRequest(*self._signed(message))
         try:
-            till_id = require_till(office, signed)
             if message.method == "GET":
-                return self.feed.answer(till_id, message)
+                return self.feed.answer(require_till(office, signed), message)
+            till_id, public_key = require_signature(office, self._ring, signed)
             batch = decode_body(message.headers.get("content-type", ""), message.body)
             if batch is None or batch.till_id != till_id:
                 raise Violation("a till sent what is no batch of its own")
-            ack = take(office, batch)
+            ack = acknowledged(self._take(arrive(batch, public_key)))
         except BatchError as error:
             raise Violation(f"a till sent what is no batch: {error}") from error
         except Refused as refused:
+            if refused.status == UNAUTHORIZED:
+                self._ring = KeyRing()
             return self._refusal(refused.status, refused)
         except DatabaseError as error:
             away = "The office cannot reach its database, or has no time for it."
             return self._refusal(503, Refused(503, error.code, away, "Send it again."))
         self._check(ack)
         return Answer(200, msgspec.json.encode(ack))
+
+    def _take(self, arrival: Arrival) -> Taken:
+        """What becomes of a batch; it may wait for others, which take it along."""
+        crowd, world = self._crowd, self.world
+        crowd.waiting.append(arrival)
+        if world.happens(self.faults.crowded):
+            world.wait(world.chance.uniform(0, CROWD_S_MAX))
+            if crowd is not self._crowd:
+                raise OfficeGone
+        if id(arrival) not in crowd.taken:
+            lot = {each.batch.till_id: each for each in reversed(crowd.waiting)}
+            lot[arrival.batch.till_id] = arrival
+            crowd.waiting = [each for each in crowd.waiting if each not in lot.values()]
+            answers = take_together(self.office, list(lot.values()))
+            crowd.taken |= {id(a): b for a, b in zip(lot.values(), answers, strict=True)}
+        return crowd.taken.pop(id(arrival))
 
     def _signed(self, message: Message) -> tuple[str, str, str, bytes]:
         authorization = message.headers.get("authorization", "")
@@ -258,7 +299,7 @@ class OfficeSide:
         self.is_up = False
         self.disk.start()
         self.office.database.close()
-        self.feed = FeedDoor(self.office)
+        self._begin()
         self.world.after(self.world.chance.uniform(0.1, DOWN_S_MAX), self._start)
 
     def _start(self) -> None:
