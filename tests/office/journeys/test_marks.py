@@ -59,9 +59,8 @@ def test_everybody_can_be_marked_also_who_has_no_touchpoints(database: Database)
     assert since(database, 2) == {5, 6}
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
 def test_who_marks_later_waits_for_who_marked_before(database: Database) -> None:
-    if database.on_sqlite:
-        pytest.skip("one writer at a time anyway")
     first, second = database.engine.connect(), database.engine.connect()
     try:
         mark(first, [1])
