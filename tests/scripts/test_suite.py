@@ -26,6 +26,19 @@ def test_the_summary_says_what_to_do_about_a_failure() -> None:
     assert "nothing to do" not in said
 
 
+def test_a_check_that_runs_beside_the_others_has_its_place_and_its_say(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    beside = FAILS._replace(
+        command=(sys.executable, "-c", "print('wrong type'); raise SystemExit(1)"), is_beside=True
+    )
+    outcomes = suite.run([ABSENT._replace(is_beside=True), beside, PASSES])
+    assert [outcome.passed for outcome in outcomes] == [False, False, True]
+    said = capfd.readouterr().out
+    assert "absent could not be started" in said
+    assert said.index("── passes") < said.index("wrong type")
+
+
 def test_quick_leaves_out_the_slow_tests() -> None:
     tests = suite.checks(Path("/bin"), quick=True)[-1]
     assert tests.command[-2:] == ("-m", "not slow")
