@@ -25,6 +25,7 @@ from wire.feed import FEED_CONTENT_TYPE
 from wire.readable import ReadableBatch, ReadableEvent
 
 SCHEMAS = "#/components/schemas/"
+PAGES = "pages"
 _WIRE: tuple[type[msgspec.Struct], ...] = (
     Ack,
     Refusal,
@@ -99,6 +100,11 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
             CLOUD_EVENTS: {"schema": {"type": "array", "items": cloud_event}},
         },
     }
+    for item in document["paths"].values():
+        page = item.get("get", {})
+        if PAGES in page.get("tags", ()):
+            # What is wrong with what was asked stands on the page.
+            page["responses"]["400"]["content"]["text/html"] = {"schema": {"type": "string"}}
     for path, status, content_type in (
         ("members", "200", INDEX_CONTENT_TYPE),
         ("members", "206", INDEX_CONTENT_TYPE),

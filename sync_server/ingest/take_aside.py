@@ -82,11 +82,41 @@ def fill_missing(
 
 
 def replay_filled(office: Office, positions: Iterable[int]) -> None:
-    """Projects what was filled in, where the projector has been already."""
-    for position in positions:
-        reason = replay(office, position)
-        if reason is not None:
-            log.warning("still set aside", position=position, reason=reason)
+    """Projects what was filled in, where the projector has been already.
+
+    And what came after it and was set aside for want of it: what became of a sale's voucher.
+    """
+    for filled in positions:
+        _replay(office, filled)
+        for position in _behind(office, filled):
+            _replay(office, position)
+
+
+def _replay(office: Office, position: int) -> None:
+    reason = replay(office, position)
+    if reason is not None:
+        log.warning("still set aside", position=position, reason=reason)
+
+
+def _behind(office: Office, filled: int) -> list[int]:
+    """The events of the same epoch after `filled` that the projector set aside."""
+    with office.database.read() as connection:
+        till_id, epoch, seq = connection.execute(
+            select(col(EventLog.till_id), col(EventLog.epoch), col(EventLog.seq)).where(
+                col(EventLog.position) == filled
+            )
+        ).one()
+        found = connection.execute(
+            select(col(Quarantine.position))
+            .where(
+                col(Quarantine.till_id) == till_id,
+                col(Quarantine.epoch) == epoch,
+                col(Quarantine.seq) > seq,
+                col(Quarantine.stage) == "project",
+            )
+            .order_by(col(Quarantine.seq))
+        )
+        return list(found.scalars())
 
 
 def _head(connection: Connection, aside: Aside, now_ms: int) -> Head:

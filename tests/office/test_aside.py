@@ -11,7 +11,7 @@ from sync_server.ingest.aside import UNSOUND, WITHHELD
 from sync_server.projector import start_over
 from sync_server.quarantine import list_quarantine
 from sync_server.replay import replay
-from sync_server.tables import Alarm, EventLog, Quarantine, Sale, Watermark
+from sync_server.tables import Alarm, EventLog, Quarantine, Sale, Voucher, Watermark
 from wire.aside import (
     ASIDE_BYTES_MAX,
     ASIDE_CONTENT_TYPE,
@@ -21,6 +21,7 @@ from wire.aside import (
     encode_aside,
 )
 from wire.batches import Ack, BatchError, Refusal
+from wire.events import IssuedVoucher, VoucherOutcome, VoucherState
 
 if TYPE_CHECKING:
     from tests.office.conftest import Desk, MakeSale, SimTill
@@ -217,6 +218,21 @@ def test_bytes_that_come_later_take_their_place(
     start_over(desk.office)
     desk.project()
     assert desk.projection() == projected
+
+
+def test_what_set_itself_aside_for_want_of_it_is_taken_up_when_its_bytes_come(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    voucher = IssuedVoucher("1-1-AAAAAAAA", "spring", 100, 2_000_000_000_000)
+    till.add(sale(100, issued=(voucher,)))
+    till.add(VoucherOutcome(voucher.serial, VoucherState.PRINTED))
+    send(till, aside(till, 1, 1, data=None))
+    till.send(till.batch(2))
+    desk.project()
+    assert reasons(desk).keys() == {1, 2}
+    send(till, aside(till, 1, 1))
+    assert reasons(desk) == {}
+    assert [row["state"] for row in desk.rows(Voucher)] == ["printed"]
 
 
 def test_a_disk_that_has_what_was_lost_fills_the_places(

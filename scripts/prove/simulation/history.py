@@ -30,6 +30,7 @@ FEED_S = 90.0
 OFFERS_S = 300.0
 SETTLE_S_MAX = 1800.0
 SETTLE_STEP_S = 20.0
+PROJECT_STEPS_MAX = 100
 GC_ALLOCATIONS_MIN = 50_000
 
 
@@ -189,6 +190,8 @@ class _History:
             self._come_to_rest()
             for machine in self._machines:
                 machine.lift_poison()
+                # What was kept back is offered again once an hour, and at a start.
+                machine.stop()
         self._come_to_rest()
 
     def _come_to_rest(self) -> None:
@@ -203,8 +206,11 @@ class _History:
         """What has not come to rest yet; empty when everything has."""
         if not self._is_delivered():
             return self._undelivered()
-        while self._office.project():
-            pass
+        for _ in range(PROJECT_STEPS_MAX):
+            if not self._office.project():
+                break
+        else:
+            raise Violation("there is something to project, again and again")
         if self._faults.feed:
             try:
                 for machine in self._machines:
@@ -216,12 +222,7 @@ class _History:
         return ""
 
     def _is_delivered(self) -> bool:
-        return self._office.is_up and all(
-            machine.process is not None
-            and not machine.process.is_sending
-            and (not machine.process.journal.unsent_count() or machine.is_held_up())
-            for machine in self._machines
-        )
+        return self._office.is_up and all(machine.has_delivered() for machine in self._machines)
 
     def _undelivered(self) -> str:
         told: list[str] = []

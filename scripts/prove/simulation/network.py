@@ -14,6 +14,7 @@ import msgspec
 
 from scripts.prove.simulation.faults import Faults
 from scripts.prove.simulation.world import EPOCH_MS, World
+from wire.aside import decode_aside
 from wire.batches import Refusal, decode_batch
 
 LATENCY_S_MAX = 0.2
@@ -30,6 +31,9 @@ GARBAGE = (
     (200, b"\xff\xfe\x00"),
     (200, b'{"till_id":"till-1","epoch":1,"watermark":-3,"office_time_ms":0}'),
 )
+
+
+ASIDE_PATH = "/v1/events/aside"
 
 
 class Message(NamedTuple):
@@ -118,11 +122,10 @@ class Line:
         if self.bytes_max is not None and len(message.body) > self.bytes_max:
             self.world.tell(f"{self.name} ── too long: {len(message.body)}")
             return self._refuse(413, "too_large")
-        if self.poison is not None:
-            events = decode_batch(message.body).events
-            if any(self.poison in event for event in events):
-                self.world.tell(f"{self.name} ── poison among {len(events)}")
-                return self._refuse(400, "batch")
+        poison = self.poison
+        if poison is not None and any(poison in event for event in _events(message)):
+            self.world.tell(f"{self.name} ── poison")
+            return self._refuse(400, "batch")
         return None
 
     def _refuse(self, status: int, code: str) -> Answer:
@@ -146,6 +149,14 @@ class Line:
         answer = Answer(*self.world.chance.choice(GARBAGE))
         self.world.tell(f"{self.name} ── garbage: {answer}")
         return answer
+
+
+def _events(message: Message) -> tuple[bytes, ...]:
+    """The events that a request carries."""
+    if message.target == ASIDE_PATH:
+        data = decode_aside(message.body).data
+        return () if data is None else (data,)
+    return decode_batch(message.body).events
 
 
 class LineTransport(httpx.BaseTransport):

@@ -18,7 +18,7 @@ from scripts.prove.simulation.disk import Crash, Disk, Image, add_disk
 from scripts.prove.simulation.faults import Faults
 from scripts.prove.simulation.feed import FeedDoor
 from scripts.prove.simulation.ledger import CARDS, card_number
-from scripts.prove.simulation.network import Answer, Message, OfficeGone, refuse
+from scripts.prove.simulation.network import ASIDE_PATH, Answer, Message, OfficeGone, refuse
 from scripts.prove.simulation.world import EPOCH_MS, SimClock, Violation, World
 from sync_server.auth.key_ring import KeyRing
 from sync_server.auth.signatures import (
@@ -33,6 +33,7 @@ from sync_server.ingest.arrival import Arrival, arrive
 from sync_server.ingest.decoding import decode_body
 from sync_server.ingest.take import Answer as Taken
 from sync_server.ingest.take import acknowledged, take_together
+from sync_server.ingest.take_aside import take_aside
 from sync_server.keys import OfficeKeys
 from sync_server.migrate import migrate
 from sync_server.office import Office
@@ -45,6 +46,7 @@ from sync_server.registry.tills import add_till
 from sync_server.settings import Settings
 from sync_server.tables import EventLog
 from terminal_agent.identity import KeyFile
+from wire.aside import decode_aside
 from wire.batches import Ack, BatchError, Refusal
 from wire.enrolment import EnrolmentRequest
 from wire.events import decode_event
@@ -177,6 +179,8 @@ class OfficeSide:
         try:
             if message.method == "GET":
                 return self.feed.answer(require_till(office, signed), message)
+            if message.target == ASIDE_PATH:
+                return self._set_aside(require_till(office, signed), message)
             till_id, public_key = require_signature(office, self._ring, signed)
             batch = decode_body(message.headers.get("content-type", ""), message.body)
             if batch is None or batch.till_id != till_id:
@@ -191,6 +195,14 @@ class OfficeSide:
         except DatabaseError as error:
             away = "The office cannot reach its database, or has no time for it."
             return self._refusal(503, Refused(503, error.code, away, "Send it again."))
+        self._check(ack)
+        return Answer(200, msgspec.json.encode(ack))
+
+    def _set_aside(self, till_id: str, message: Message) -> Answer:
+        aside = decode_aside(message.body)
+        if aside.till_id != till_id:
+            raise Violation("a till sets aside what is not its own")
+        ack = take_aside(self.office, aside)
         self._check(ack)
         return Answer(200, msgspec.json.encode(ack))
 

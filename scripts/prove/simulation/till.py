@@ -169,12 +169,12 @@ class Machine:
         self.disk.is_stopped = True
         self.stopped()
 
-    def is_held_up(self) -> bool:
-        """Whether all that is not sent stands behind what does not pass."""
-        if self.process is None or self.line.poison is None:
+    def has_delivered(self) -> bool:
+        """Whether the office has all of its events, and the bytes of all that can pass."""
+        process = self.process
+        if process is None or process.is_sending or process.journal.unsent_count():
             return False
-        unsent = self.process.journal.unsent(1, 1)
-        return unsent is not None and self.line.poison in unsent.events[0]
+        return self.line.poison is not None or not process.journal.withheld()
 
     def lift_poison(self) -> None:
         """Everything passes."""
