@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from native.fold import NO_VALUE
-from sync_server.history.part import ENROLLED, NO_DAY, TYPES, Array, Part, empty
+from sync_server.history.arrays import Array, np
+from sync_server.history.part import ENROLLED, NO_DAY, TYPES, Part, empty
 from sync_server.journeys.arrow import pa, pc
 from sync_server.journeys.columns import Stores
 from sync_server.journeys.days import SLOT_MS, offset_ms
@@ -64,13 +63,14 @@ class Zones:
 
     def of_rows(self, at_ms: Array, store: Array, names: Names) -> Array:
         """The day numbers of instants in stores, which are codes of `names`."""
-        zones = self._stores.zone_names
+        zones: list[str] = self._stores.zone_names
         number = np.array([zones.index(self._zone(name)) for name in names.names], np.int64)
         zone_of_row = number[store]
         days = np.empty(len(at_ms), np.int64)
-        for zone in np.unique(zone_of_row).tolist():
-            here = zone_of_row == zone
-            days[here] = self._days(zones[zone], at_ms[here])
+        for number_of_zone, zone in enumerate(zones):
+            here: Array = zone_of_row == number_of_zone
+            if here.any():
+                days[here] = self._days(zone, at_ms[here])
         return days
 
     def of_nowhere(self, at_ms: Array) -> Array:

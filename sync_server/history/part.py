@@ -8,13 +8,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from native.fold import Rows
+from sync_server.history.arrays import Array, np
 from sync_server.journeys.rows import COLUMNS
-
-Array = Any
-"""A NumPy array of one dimension."""
 
 NO_DAY = -(2**31)
 ENROLLED = "enrolled"

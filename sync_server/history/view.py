@@ -7,10 +7,9 @@ layers, each with whole persons; of a person in several the newest counts.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from native.fold import Tally, add_to
-from sync_server.history.part import Array, Part, bucket_numbers, joined
+from sync_server.history.arrays import Array, np
+from sync_server.history.part import Part, bucket_numbers, joined
 from sync_server.journeys.compiled import merged
 
 LAYER_RATIO = 2

@@ -51,9 +51,9 @@ def put_key(connection: Connection, till_id: str, public_key: bytes, now_ms: int
         .where(col(TillKey.till_id) == till_id, col(TillKey.retired_at_ms).is_(None))
         .values(retired_at_ms=now_ms)
     )
-    latest = connection.execute(
+    latest: int | None = connection.execute(
         select(func.max(col(TillKey.since_ms))).where(col(TillKey.till_id) == till_id)
-    ).scalar_one()
+    ).scalar()
     row = {
         "till_id": till_id,
         "public_key": public_key,

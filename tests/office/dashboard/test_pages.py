@@ -310,5 +310,5 @@ def test_the_document_describes_the_summary_as_it_is(week: "Week") -> None:
     route = document["paths"]["/v1/summary"]["get"]
     check(answer, route["responses"]["200"]["content"]["application/json"]["schema"])
     assert {parameter["name"] for parameter in route["parameters"]} == {
-        *("from", "to", "as_of", "store", "model", "trade")
+        *("from", "to", "as_of", "store", "model", "trade", "format")
     }

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Generator, Sequence
+from importlib import import_module
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -177,10 +178,13 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cluster]:
-    if not os.environ.get("KLANTREIS_REQUIRE_SPARK"):
-        pytest.importorskip("pyspark", reason="pip install 'klantreis[spark]', and Java 17")
-    import pyspark
-
+    pyspark: Any
+    if os.environ.get("KLANTREIS_REQUIRE_SPARK"):
+        pyspark = import_module("pyspark")
+    else:
+        pyspark = pytest.importorskip(
+            "pyspark", reason="pip install 'klantreis[spark]', and Java 17"
+        )
     cluster = Cluster(tmp_path_factory.mktemp("spark"), Path(pyspark.__file__).parent)
     yield cluster
     cluster.stop()
