@@ -9,6 +9,7 @@ import sys
 import typer
 
 from sync_server.commands import (
+    columns,
     imports,
     journeys,
     members,
@@ -47,6 +48,7 @@ app.add_typer(users.user_app, name="user")
 app.add_typer(models.models_app, name="models")
 app.add_typer(quarantine.quarantine_app, name="quarantine")
 app.add_typer(touchpoints.touchpoints_app, name="touchpoints")
+app.add_typer(columns.columns_app, name="journeys")
 app.command("import")(touchpoints.import_touchpoints)
 
 

@@ -76,7 +76,7 @@ def windows(
     recorded = columns.read_recorded_days(connection, stores, now_ms)
     days_known = or_today(recorded, stores, now_ms)
     asked = frozenset(stores_asked) or None
-    window = _window(days_known, first, end, asked, as_of)
+    window = window_of(days_known, first, end, asked, as_of)
     length = window.end_day - window.first_day
     before = Window(
         first_day=window.first_day - length,
@@ -87,13 +87,14 @@ def windows(
     return Windows(stores, recorded, days_known, window, before)
 
 
-def _window(
+def window_of(
     recorded: tuple[int, int],
     first: date | None,
     end: date | None,
     stores: frozenset[str] | None,
     as_of: date | None,
 ) -> Window:
+    """The window of a period; the days recorded where none is named. Raises `PeriodError`."""
     end_day = day_of(end) if end else recorded[1] + 1
     if first is not None:
         first_day = day_of(first)

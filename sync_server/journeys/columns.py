@@ -1,11 +1,22 @@
 """Reads what journeys are made of from the database. Core statements, no ORM objects."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, and_, case, distinct, false, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    distinct,
+    false,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Mapped
 from sqlmodel import col
 
@@ -17,6 +28,24 @@ from sync_server.journeys.touchpoint import Touchpoint, in_order
 CLOCK_AHEAD_MS_MAX = 3_600_000
 NOWHERE = "UTC"
 """The time zone of an office without stores."""
+
+
+_TOUCHPOINTS: Select[Any] = select(
+    col(tables.Touchpoint.person),
+    col(tables.Touchpoint.occurred_at_ms),
+    col(tables.Touchpoint.till_id),
+    col(tables.Touchpoint.epoch),
+    col(tables.Touchpoint.seq),
+    col(tables.Touchpoint.id),
+    col(tables.Touchpoint.kind),
+    col(tables.Touchpoint.channel),
+    col(tables.Touchpoint.store_id),
+    col(tables.Touchpoint.amount_cents),
+    col(tables.Touchpoint.reference),
+    col(tables.Touchpoint.cause),
+    col(tables.Touchpoint.voucher),
+    col(tables.Touchpoint.value),
+)
 
 
 class StoreName(NamedTuple):
@@ -84,39 +113,36 @@ def read_touchpoints(
 
     Touchpoints of nobody known are left out: they are in no journey.
     """
+    latest_ms = max(stores.begins_ms(zone, end_day) for zone in stores.zone_names)
     t = tables.Touchpoint
     whose = col(t.person).is_not(None) if person is None else col(t.person) == person
-    latest_ms = max(stores.begins_ms(zone, end_day) for zone in stores.zone_names)
-    statement = select(
-        col(t.person),
-        col(t.occurred_at_ms),
-        col(t.till_id),
-        col(t.epoch),
-        col(t.seq),
-        col(t.id),
-        col(t.kind),
-        col(t.channel),
-        col(t.store_id),
-        col(t.amount_cents),
-        col(t.reference),
-        col(t.cause),
-        col(t.voucher),
-        col(t.value),
-    ).where(whose, col(t.occurred_at_ms) < latest_ms)
+    statement = _TOUCHPOINTS.where(whose, col(t.occurred_at_ms) < latest_ms)
+    found = _touchpoints(connection.execute(statement).all(), stores)
+    # Sorted here and not by the database: its order of texts depends on its collation.
+    return in_order(touchpoint for touchpoint in found if touchpoint.day < end_day)
+
+
+def stream_touchpoints(
+    connection: Connection, stores: Stores, at_once: int
+) -> Iterator[list[Touchpoint]]:
+    """All touchpoints of persons, in any order, at most `at_once` at a time."""
+    statement = _TOUCHPOINTS.where(col(tables.Touchpoint.person).is_not(None))
+    rows = connection.execute(statement, execution_options={"yield_per": at_once})
+    for part in rows.partitions():
+        yield list(_touchpoints(part, stores))
+
+
+def _touchpoints(rows: Iterable[Any], stores: Stores) -> Iterator[Touchpoint]:
     counters: dict[str | None, Callable[[int], int]] = {}
-    found: list[Touchpoint] = []
-    rows = cast("Iterable[Sequence[Any]]", connection.execute(statement).all())
-    for who, at_ms, till, epoch, seq, name, kind, channel, store, *rest in rows:
+    for who, at_ms, till, epoch, seq, name, kind, channel, store, *rest in cast(
+        "Iterable[Sequence[Any]]", rows
+    ):
         counter = counters.get(store)
         if counter is None:
             counter = counters[store] = stores.day_counter(store)
-        day = counter(at_ms)
-        if day < end_day:
-            found.append(
-                Touchpoint(who, at_ms, day, till, epoch, seq, name, kind, channel, store, *rest)
-            )
-    # Sorted here and not by the database: its order of texts depends on its collation.
-    return in_order(found)
+        yield Touchpoint(
+            who, at_ms, counter(at_ms), till, epoch, seq, name, kind, channel, store, *rest
+        )
 
 
 def read_enrolled_days(

@@ -17,7 +17,7 @@ from sync_server.journeys.places import Place
 from sync_server.journeys.store import ColumnStore, create_store
 from tests.office.journeys.test_store import some_touchpoints
 
-MEMORY_MIB = 48
+MEMORY_MIB = 96
 
 
 def sorted_at_once(store: ColumnStore, seed: int, count: int) -> Any:
@@ -64,7 +64,7 @@ def test_a_bucket_larger_than_the_memory_it_may_take_is_sorted_all_the_same(
         table = rows.set_column(
             rows.column_names.index("id"),
             "id",
-            pa.array([f"{copy}-{'x' * 200}-{name}" for name in rows.column("id").to_pylist()]),
+            pa.array([f"{copy}-{'x' * 600}-{name}" for name in rows.column("id").to_pylist()]),
         ).set_column(
             0, "person", pa.array([p * copies + copy for p in rows.column("person").to_pylist()])
         )
