@@ -102,9 +102,12 @@ def run(
                 f"Nothing in the columns happened in a store {name!r}.",
                 "See the stores with: klantreis-office store list",
             )
-    days = (None if day is None else day.date() for day in (first, end))
     window = window_of(
-        recorded, *days, frozenset(store or ()) or None, as_of.date() if as_of else None
+        recorded,
+        first.date() if first else None,
+        end.date() if end else None,
+        frozenset(store or ()) or None,
+        as_of.date() if as_of else None,
     )
     plan = Plan(columns, out, found.manifest, chosen, trade, (window,), recorded[0])
     (tally,) = run_all(plan, _engine(engine, master), _told)

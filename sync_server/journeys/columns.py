@@ -30,7 +30,7 @@ NOWHERE = "UTC"
 """The time zone of an office without stores."""
 
 
-_TOUCHPOINTS: Select[Any] = select(
+_TOUCHPOINTS: Select[*tuple[Any, ...]] = select(
     col(tables.Touchpoint.person),
     col(tables.Touchpoint.occurred_at_ms),
     col(tables.Touchpoint.till_id),

@@ -17,7 +17,7 @@ from sync_server.journeys.places import Place
 from sync_server.journeys.store import ColumnStore, create_store
 from tests.office.journeys.test_store import some_touchpoints
 
-MEMORY_MIB = 96
+MEMORY_MIB = 160
 
 
 def sorted_at_once(store: ColumnStore, seed: int, count: int) -> Any:
@@ -59,16 +59,20 @@ def test_a_bucket_larger_than_the_memory_it_may_take_is_sorted_all_the_same(
     store = create_store(tmp_path / "columns", 1)
     change = store.change()
     rows = store.rows(some_touchpoints(1, 2_000))
-    copies = 100
+    copies, parts = 100, 20
+    tables: list[Any] = []
     for copy in range(copies):
         table = rows.set_column(
             rows.column_names.index("id"),
             "id",
-            pa.array([f"{copy}-{'x' * 600}-{name}" for name in rows.column("id").to_pylist()]),
+            pa.array([f"{copy}-{'x' * 900}-{name}" for name in rows.column("id").to_pylist()]),
         ).set_column(
             0, "person", pa.array([p * copies + copy for p in rows.column("person").to_pylist()])
         )
-        change.add(table.cast(rows.schema))
+        tables.append(table.cast(rows.schema))
+        if len(tables) == copies // parts:
+            change.add(pa.concat_tables(tables))
+            tables.clear()
     with compaction.Sorter(memory_mib=MEMORY_MIB, threads=1) as sorter:
         assert change.compact(0, sorter)
     change.publish()

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy.engine import URL
 from typer.testing import CliRunner
@@ -69,8 +70,6 @@ def test_what_a_run_counts_is_what_the_database_holds(
     placement = model.for_trade(Trade.GROCERY)
     tally = tally_rows(rows_of(buffers), vocabulary, placement, window, recording)
     assert tally.trips > 7
-    import msgspec
-
     expected = msgspec.json.encode(column_figures(model, Trade.GROCERY, window, tally))
     assert json.loads((out / "summary.json").read_text()) == json.loads(expected)
     assert pq.read_table(out / "trips").num_rows == tally.trips
