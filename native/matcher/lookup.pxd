@@ -60,7 +60,7 @@ cdef extern from "near.h" nogil:
     void near_begin(near_search *s, const overlay *o, const domain *d, int confirmed, int is_text)
     void near_order(near_search *s)
     int near_hit_length(const near_search *s, const near_hit *hit)
-    void near_hit_text(const near_search *s, const near_hit *hit, char *text)
+    void near_hit_text(const near_hit *hit, size_t length, char *text)
     void near_end(near_search *s)
 
 cdef extern from "near_numbers.h" nogil:

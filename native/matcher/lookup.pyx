@@ -5,7 +5,6 @@
 cimport cython
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from cpython.long cimport PyLong_FromUnsignedLong
 
 from array import array
 
@@ -169,7 +168,7 @@ cdef class View:
             return None
         if found == FOUND_DAMAGE:
             raise damage()
-        return PyLong_FromUnsignedLong(found - 1)
+        return found - 1
 
     cdef list near(self, const domain *d, str identifier, Py_ssize_t limit, int errors):
         cdef near_search search
@@ -179,8 +178,7 @@ cdef class View:
         cdef list candidates = []
         if d.kind == KIND_TOKEN:
             raise ValueError("a token is only looked up whole")
-        if limit < 1 or errors < 1 or errors > 2:
-            raise ValueError("limit is at least 1, errors is 1 or 2")
+        check_bounds(limit, errors)
         if not TEXT_IS_ASCII(identifier):
             return candidates
         data = TEXT_DATA(identifier)
@@ -203,14 +201,15 @@ cdef class View:
             near_order(&search)
             for i in range(search.hit_count):
                 hit = &search.hits[i]
-                found = new_text(near_hit_length(&search, hit))
-                near_hit_text(&search, hit, TEXT_ROOM(found))
+                length = <size_t>near_hit_length(&search, hit)
+                found = new_text(length)
+                near_hit_text(hit, length, TEXT_ROOM(found))
                 if errors == 2 and found == identifier:
                     continue  # one error undid the other
                 candidates.append(new_triple(
                     Candidate,
                     found,
-                    PyLong_FromUnsignedLong(hit.stored - 1),
+                    hit.stored - 1,
                     CHANGES[hit.what >> 8],
                 ))
                 if len(candidates) == limit:
@@ -297,6 +296,12 @@ cdef class View:
         return found
 
 
+cdef int check_bounds(Py_ssize_t limit, int errors) except -1:
+    if limit < 1 or errors < 1 or errors > 2:
+        raise ValueError("limit is at least 1, errors is 1 or 2")
+    return 0
+
+
 cdef object damage():
     return IndexRefused(
         "a page of the member index is damaged: its digest does not match", ASK_AGAIN
@@ -305,16 +310,23 @@ cdef object damage():
 
 @cython.final
 cdef class Finder:
-    """Exact look-ups in one scheme; its bound `find` is the quickest way in from Python."""
+    """Look-ups in one scheme; its bound methods are the quickest way in from Python."""
 
     cdef MemberIndex index
     cdef View view
     cdef const domain *domain
     cdef str scheme
+    cdef Py_ssize_t limit
+    cdef int errors
 
-    def __cinit__(self, MemberIndex index not None, str scheme not None):
+    def __cinit__(
+        self, MemberIndex index not None, str scheme not None, Py_ssize_t limit, int errors
+    ):
+        check_bounds(limit, errors)
         self.index = index
         self.scheme = scheme
+        self.limit = limit
+        self.errors = errors
         self.follow()
 
     cdef int follow(self) except -1:
@@ -335,6 +347,14 @@ cdef class Finder:
             self.follow()
         view = self.view
         return view.find(self.domain, identifier)
+
+    def near(self, str identifier not None):
+        """Whom it may mean, as `MemberIndex.near` says."""
+        cdef View view
+        if self.view is not self.index.view:
+            self.follow()
+        view = self.view
+        return view.near(self.domain, identifier, self.limit, self.errors)
 
 
 @cython.final
@@ -397,7 +417,11 @@ cdef class MemberIndex:
     def finder(self, str scheme not None):
         """`find` for one scheme as a function of the identifier: the quickest way in from Python.
         It follows swaps."""
-        return Finder(self, scheme).find
+        return Finder(self, scheme, 1, 1).find
+
+    def near_finder(self, str scheme not None, Py_ssize_t limit=8, int errors=1):
+        """`near` for one scheme as a function of the identifier. It follows swaps."""
+        return Finder(self, scheme, limit, errors).near
 
     def near(self, str scheme not None, str identifier not None, Py_ssize_t limit=8, int errors=1):
         """Whom a mistyped or half-read identifier may mean: the likeliest first, at most `limit`.

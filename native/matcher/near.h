@@ -141,9 +141,9 @@ static inline int near_hit_length(const near_search *s, const near_hit *hit) {
     return s->is_text ? hit->length : number_length(hit->key);
 }
 
-static inline void near_hit_text(const near_search *s, const near_hit *hit, char *text) {
-    if (s->is_text) memcpy(text, hit->text, hit->length);
-    else number_text(hit->key, number_length(hit->key), text);
+static inline void near_hit_text(const near_hit *hit, size_t length, char *text) {
+    if (hit->length) memcpy(text, hit->text, length);
+    else number_text(hit->key, (int)length, text);
 }
 
 static int hit_identity(const near_hit *a, const near_hit *b) {
@@ -182,7 +182,8 @@ static uint64_t candidate_hash(const near_search *s, siphash_key key, int i) {
 
 static void near_hits(near_search *s) {
     const batch *b = &s->batch;
-    for (int i = 0; i < b->n; i++) {
+    for (int j = 0; j < b->founds; j++) {
+        const int i = b->found[j];
         uint32_t found = b->stored[i];
         if (!found) continue;
         if (s->confirmed) {

@@ -235,36 +235,85 @@ static void near_unreadable(near_search *s, const uint8_t *place, int open, uint
     }
 }
 
+/* The bytes `from` to `from` + 8 of a text of `length` as one word, zeros after its end; nothing is
+ * read beyond it. */
+static inline uint64_t bytes_from(const char *text, size_t length, size_t from) {
+    if (length >= from + 8) return eight_bytes(text + from);
+    if (length <= from) return 0;
+    if (length >= 8) return eight_bytes(text + length - 8) >> (8 * (from + 8 - length));
+    uint64_t word = 0;
+    for (size_t i = length; i-- > from;) word = word << 8 | (uint8_t)text[i];
+    return word;
+}
+
+#define BYTES_OF(byte) ((byte) * UINT64_C(0x0101010101010101))
+#define QUERY_WORDS 3 /* of eight characters: numbers have at most NUMBER_DIGITS_MAX + 2 */
+
+/* What the digits add to the check sum, up to a multiple of ten. Eight digits a word; `odd` masks
+ * those at odd places from the right. */
+static inline unsigned words_sum(const uint64_t *word, uint64_t odd, int check) {
+    const uint64_t lanes = UINT64_C(0x00FF00FF00FF00FF);
+    uint64_t even_sums = 0, odd_sums = 0, over_four = 0; /* in four lanes of 16 bits */
+    for (int i = 0; i < QUERY_WORDS; i++) {
+        const uint64_t at_odd = word[i] & odd, at_even = word[i] & ~odd;
+        const uint64_t over = ((at_odd + BYTES_OF(123)) >> 7) & BYTES_OF(1); /* 5 + 123 is 128 */
+        even_sums += (at_even & lanes) + ((at_even >> 8) & lanes);
+        odd_sums += (at_odd & lanes) + ((at_odd >> 8) & lanes);
+        over_four += (over & lanes) + ((over >> 8) & lanes);
+    }
+    const uint64_t add_up = UINT64_C(0x0001000100010001);
+    const unsigned even = (unsigned)((even_sums * add_up) >> 48), odds = (unsigned)((odd_sums * add_up) >> 48);
+    if (check == CHECK_NONE) return 0;
+    if (check == CHECK_GS1) return even + 3 * odds;
+    return even + 2 * odds - 9 * (unsigned)((over_four * add_up) >> 48);
+}
+
 /* Reads digits and unreadable ones, which count as zeros and whose places from the right are noted;
- * false when there is anything else. */
-static int near_digits(const char *text, size_t length, digits *q, uint8_t *place, int *opens) {
-    unsigned strange = 0;
+ * false when there is anything else. Works on eight characters at a time. */
+static int near_digits(const char *text, size_t length, int check, digits *q, uint8_t *place, int *opens) {
+    uint64_t word[QUERY_WORDS], strange = 0;
     *opens = 0;
     if (length == 0 || length > NUMBER_DIGITS_MAX + 2) return 0;
     q->n = (int)length;
-    for (size_t i = 0; i < length; i++) {
-        q->digit[i] = (uint8_t)(text[i] - '0');
-        strange |= q->digit[i] > 9;
+    for (size_t i = 0; i < QUERY_WORDS; i++) {
+        const size_t here = length <= 8 * i ? 0 : length - 8 * i;
+        const uint64_t used = here >= 8 ? UINT64_MAX : (UINT64_C(1) << (8 * here)) - 1;
+        const uint64_t padded = bytes_from(text, length, 8 * i) | (BYTES_OF('0') & ~used);
+        strange |= not_eight_digits(padded);
+        word[i] = padded - BYTES_OF('0');
     }
-    if (!strange) return 1;
-    for (int i = 0; i < q->n; i++) {
-        if (q->digit[i] <= 9) continue;
-        if (text[i] != '?' || *opens == UNREADABLE_MAX) return 0;
-        place[(*opens)++] = (uint8_t)(q->n - 1 - i);
-        q->digit[i] = 0;
+    if (strange) {
+        uint8_t digit[8 * QUERY_WORDS] = {0};
+        for (size_t i = 0; i < length; i++) {
+            digit[i] = (uint8_t)(text[i] - '0');
+            if (digit[i] <= 9) continue;
+            if (text[i] != '?' || *opens == UNREADABLE_MAX) return 0;
+            place[(*opens)++] = (uint8_t)(length - 1 - i);
+            digit[i] = 0;
+        }
+        memcpy(word, digit, sizeof word);
     }
+    const uint64_t odd = UINT64_C(0x00FF00FF00FF00FF) << (length & 1 ? 8 : 0); /* places count from the right */
+    for (size_t i = 0; i < QUERY_WORDS; i++) {
+        const uint64_t rows = word[i] + (odd & BYTES_OF(10));
+        memcpy(q->digit + 8 * i, word + i, 8);
+        memcpy(q->row + 8 * i, &rows, 8);
+    }
+    q->sum = words_sum(word, odd, check);
+    if (length <= 8) q->value = eight_values(word[0] << (64 - 8 * length));
+    else if (length <= 16)
+        q->value = eight_values(word[0]) * POWER_OF_TEN[length - 8] + eight_values(word[1] << (128 - 8 * length));
+    else
+        q->value = (eight_values(word[0]) * 100000000 + eight_values(word[1])) * POWER_OF_TEN[length - 16] +
+                   eight_values(word[2] << (192 - 8 * length));
     return 1;
 }
 
 static void near_numbers(near_search *s, const char *text, size_t length, int errors) {
     digits q;
     uint8_t place[UNREADABLE_MAX];
-    uint64_t key;
     int opens;
-    if (!near_digits(text, length, &q, place, &opens)) return;
-    digits_add_up(&q, s->domain->check);
-    if (number_key(text, length, &key)) q.value = key - FIRST_KEY[length];
-    else digits_value(&q);
+    if (!near_digits(text, length, s->domain->check, &q, place, &opens)) return;
     if (opens) {
         if (allows(s->domain, q.n)) near_unreadable(s, place, opens, FIRST_KEY[q.n] + q.value, q.sum % 10);
     } else {

@@ -67,13 +67,16 @@ static inline uint64_t not_eight_digits(uint64_t word) {
     return ((word & high) ^ threes) | (((word + UINT64_C(0x0606060606060606)) & high) ^ threes);
 }
 
-/* The value of eight ASCII digits, first digit in the lowest byte: pairs, then fours, then all. */
-static inline uint64_t eight_digits(uint64_t word) {
+/* The value of eight digits, a byte each, the first in the lowest: pairs, then fours, then all. */
+static inline uint64_t eight_values(uint64_t word) {
     const uint64_t fours = UINT64_C(0x000000FF000000FF);
-    word -= UINT64_C(0x3030303030303030);
     word = word * 10 + (word >> 8);
     return ((word & fours) * (100 + (UINT64_C(1000000) << 32)) +
             ((word >> 16) & fours) * (1 + (UINT64_C(10000) << 32))) >> 32;
+}
+
+static inline uint64_t eight_digits(uint64_t word) {
+    return eight_values(word - UINT64_C(0x3030303030303030));
 }
 
 /* The key of a number of `length` ASCII digits; false when it is not one. */

@@ -75,12 +75,18 @@ typedef struct {
     int n;
     uint8_t states; /* of all pages that it needs, together */
     uint64_t hash[BATCH_ROOM];
-    uint64_t line[BATCH_ROOM], line_a[BATCH_ROOM], line_b[BATCH_ROOM]; /* addresses; the same twice where one is enough */
+    uint64_t line[BATCH_ROOM], line_a[BATCH_ROOM], line_b[BATCH_ROOM]; /* the last two are addresses */
+    int seconds;
+    uint8_t second[BATCH_ROOM]; /* the keys whose second line is needed too, as indices */
     uint32_t stored[BATCH_MAX]; /* after batch_find: the member + 1, or 0 */
+    int founds;
+    /* after batch_find: the keys that stored something, and perhaps others; a forged file can have a
+     * key in both of its lines */
+    uint8_t found[2 * BATCH_MAX];
 } batch;
 
 static inline void batch_begin(batch *b) {
-    b->n = 0;
+    b->n = b->seconds = b->founds = 0;
     b->states = PAGE_GOOD;
 }
 
@@ -91,19 +97,27 @@ static inline void batch_place(batch *b, const table *t, int from, int to) {
     const uint8_t *lines_state = t->lines_state;
     const char *lines = (const char *)t->lines;
     uint8_t states = b->states;
+    int seconds = b->seconds;
     for (int i = from; i < to; i++) {
         const place p = place_of(b->hash[i], pages);
-        /* all ones when the first line overflows, else the second is the first; no branch could guess */
-        const uint32_t overflows = 0 - ((overflow[p.line_a >> 5] >> (p.line_a & 31)) & 1);
+        const uint32_t overflows = (overflow[p.line_a >> 5] >> (p.line_a & 31)) & 1;
         const char *a = lines + (size_t)p.line_a * LINE_BYTES;
-        const char *c = lines + (size_t)(p.line_a ^ ((p.line_a ^ p.line_b) & overflows)) * LINE_BYTES;
+        const char *c = lines + (size_t)p.line_b * LINE_BYTES;
         PREFETCH(a);
-        PREFETCH(c);
+        PREFETCH(overflows ? c : a);
         b->line_a[i] = (uintptr_t)a;
         b->line_b[i] = (uintptr_t)c;
+        b->second[seconds] = (uint8_t)i;
+        seconds += (int)overflows; /* no branch could guess */
         states |= lines_state[p.page];
     }
     b->states = states;
+    b->seconds = seconds;
+}
+
+static inline void batch_found(batch *b, int i, uint32_t stored) {
+    b->stored[i] = stored;
+    b->found[b->founds++] = (uint8_t)i;
 }
 
 #ifdef MATCHER_AVX2
@@ -155,19 +169,9 @@ static int batch_filter(const batch *b, const table *t, uint8_t *maybe, int *dam
     return count;
 }
 
-static inline uint32_t batch_compare(batch *b, int i) {
-    const uint32_t *line_a = (const uint32_t *)(uintptr_t)b->line_a[i];
-    const uint32_t *line_b = (const uint32_t *)(uintptr_t)b->line_b[i];
-    return b->stored[i] = lines_find(line_a, line_b, (uint32_t)b->hash[i]);
-}
-
-static uint32_t batch_compare_all(batch *b) {
-    uint32_t any = 0;
-#ifdef MATCHER_AVX2
-    if (has_avx2()) return batch_compare_avx2(b);
-#endif
-    for (int i = 0; i < b->n; i++) any |= batch_compare(b, i);
-    return any;
+static inline void batch_compare(batch *b, int i, uint64_t line) {
+    const uint32_t stored = line_find((const uint32_t *)(uintptr_t)line, (uint32_t)b->hash[i]);
+    if (stored) batch_found(b, i, stored);
 }
 
 /* Checks the pages that were not used before. They may still be on the disk, so all are asked for
@@ -182,31 +186,36 @@ static void batch_check(const batch *b, const table *t, const uint8_t *maybe, in
         }
 }
 
-/* What the base holds under the keys that passed its filter (`maybe`, so many), or under all. */
-static uint32_t batch_find_base(batch *b, const table *t, const uint8_t *maybe, int count, int *damaged) {
-    uint32_t any = 0;
+/* What the base holds under the keys that passed its filter (`maybe`, so many), or under all. The
+ * second lines come last: they were asked for last. */
+static void batch_find_base(batch *b, const table *t, const uint8_t *maybe, int count, int *damaged) {
     if (UNLIKELY(b->states & PAGE_UNCHECKED)) batch_check(b, t, maybe, count, damaged);
-    if (maybe)
-        for (int j = 0; j < count; j++) any |= batch_compare(b, maybe[j]);
+    memset(b->stored, 0, (size_t)b->n * sizeof *b->stored);
+#ifdef MATCHER_AVX2
+    if (!maybe && has_avx2()) batch_compare_avx2(b);
     else
-        any = batch_compare_all(b);
+#endif
+        for (int j = 0; j < count; j++) {
+            const int i = maybe ? maybe[j] : j;
+            batch_compare(b, i, b->line_a[i]);
+        }
+    for (int j = 0; j < b->seconds; j++) batch_compare(b, b->second[j], b->line_b[b->second[j]]);
     if (UNLIKELY(b->states & PAGE_HAS_SPILLED))
         for (int j = 0; j < count; j++) {
             const int i = maybe ? maybe[j] : j;
-            if (!b->stored[i]) any |= b->stored[i] = spill_find(t, b->hash[i]);
+            if (b->stored[i]) continue;
+            const uint32_t stored = spill_find(t, b->hash[i]);
+            if (stored) batch_found(b, i, stored);
         }
-    return any;
 }
 
-/* Fills `stored`. Returns 0 when nobody was found, FOUND_DAMAGE when a page is damaged, else
- * something else. */
+/* Fills `stored` and `found`; FOUND_DAMAGE when a page is damaged, else how many were found at most. */
 static uint32_t batch_find(batch *b, const overlay *o) {
     uint8_t maybe[BATCH_MAX + 1], changed[BATCH_MAX + 1];
     const table *t = &o->base;
     int damaged = 0, changes = 0, count = b->n;
     if (t->filter) {
         count = batch_filter(b, t, maybe, &damaged);
-        memset(b->stored, 0, (size_t)b->n * sizeof *b->stored);
         for (int j = 0; j < count; j++) batch_place(b, t, maybe[j], maybe[j] + 1);
     }
     if (o->has_delta) {
@@ -214,14 +223,15 @@ static uint32_t batch_find(batch *b, const overlay *o) {
         else
             for (; changes < b->n; changes++) changed[changes] = (uint8_t)changes;
     }
-    uint32_t any = batch_find_base(b, t, t->filter ? maybe : NULL, count, &damaged);
+    batch_find_base(b, t, t->filter ? maybe : NULL, count, &damaged);
     for (int j = 0; j < changes; j++) {
         const int i = changed[j];
         const uint32_t change = table_find(&o->delta, b->hash[i], &damaged);
-        if (change) any |= b->stored[i] = change == STORED_TOMBSTONE ? STORED_NOTHING : change;
+        if (change == STORED_TOMBSTONE) b->stored[i] = STORED_NOTHING;
+        else if (change && b->stored[i]) b->stored[i] = change;
+        else if (change) batch_found(b, i, change);
     }
-    if (UNLIKELY(damaged)) return FOUND_DAMAGE;
-    return any == FOUND_DAMAGE ? 1 : any;
+    return UNLIKELY(damaged) ? FOUND_DAMAGE : (uint32_t)b->founds;
 }
 
 #endif

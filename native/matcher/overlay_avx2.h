@@ -16,6 +16,7 @@ __attribute__((target("avx2"))) static void batch_fetch_numbers_avx2(
     const uint64_t *overflow = (const uint64_t *)(const void *)t->overflow; /* 64 lines of a page */
     const uint8_t *lines_state = t->lines_state;
     const int from = b->n;
+    int seconds = b->seconds;
     uint8_t states = b->states;
     for (int i = from; i < n; i += SIPHASH_GROUP) {
         const __m256i hash = siphash_four(&start, FOUR_AT(numbers + i));
@@ -23,39 +24,38 @@ __attribute__((target("avx2"))) static void batch_fetch_numbers_avx2(
         const __m256i line = _mm256_srli_epi64(scaled, 26);
         const __m256i apart = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi64(scaled, 20), in_page), one);
         FOUR_TO(b->hash + i, hash);
-        FOUR_TO(b->line_a + i, _mm256_add_epi64(lines, _mm256_slli_epi64(line, 6)));
-        FOUR_TO(b->line_b + i, _mm256_slli_epi64(apart, 6));
+        const __m256i first = _mm256_add_epi64(lines, _mm256_slli_epi64(line, 6));
+        FOUR_TO(b->line_a + i, first);
+        FOUR_TO(b->line_b + i, _mm256_xor_si256(first, _mm256_slli_epi64(apart, 6))); /* lines start at a page */
         FOUR_TO(b->line + i, line);
     }
     for (int i = from; i < n; i++) PREFETCH((const char *)(uintptr_t)b->line_a[i]);
     for (int i = from; i < n; i++) {
         const uint64_t line = b->line[i], page = line / PAGE_LINES;
-        const uint64_t overflows = 0 - ((overflow[page] >> (line % PAGE_LINES)) & 1);
-        b->line_b[i] = b->line_a[i] ^ (b->line_b[i] & overflows); /* lines start at a page */
-        PREFETCH((const char *)(uintptr_t)b->line_b[i]);
+        const uint64_t overflows = (overflow[page] >> (line % PAGE_LINES)) & 1;
+        PREFETCH((const char *)(uintptr_t)(overflows ? b->line_b[i] : b->line_a[i]));
+        b->second[seconds] = (uint8_t)i;
+        seconds += (int)overflows;
         states |= lines_state[page];
     }
     b->states = states;
+    b->seconds = seconds;
     b->n = n;
 }
 
-/* batch_compare for all: eight slots at a time. Most find nobody. */
-__attribute__((target("avx2"))) static uint32_t batch_compare_avx2(batch *b) {
-    uint32_t any = 0;
+/* The first lines of all, eight slots at a time. Most find nobody. */
+__attribute__((target("avx2"))) static void batch_compare_avx2(batch *b) {
     for (int i = 0; i < b->n; i++) {
         const __m256i wanted = _mm256_set1_epi32((int)(uint32_t)b->hash[i]);
-        const uint64_t a = b->line_a[i], c = b->line_b[i];
-        const __m256i in_a = _mm256_and_si256(_mm256_cmpeq_epi32(FOUR_AT(a), wanted), FOUR_AT(a + LINE_BYTES / 2));
-        const __m256i in_b = _mm256_and_si256(_mm256_cmpeq_epi32(FOUR_AT(c), wanted), FOUR_AT(c + LINE_BYTES / 2));
-        const __m256i answers = _mm256_or_si256(in_a, in_b);
-        b->stored[i] = STORED_NOTHING;
+        const uint64_t a = b->line_a[i];
+        const __m256i answers =
+            _mm256_and_si256(_mm256_cmpeq_epi32(FOUR_AT(a), wanted), FOUR_AT(a + LINE_BYTES / 2));
         if (_mm256_testz_si256(answers, answers)) continue;
         const __m128i four = _mm_or_si128(_mm256_castsi256_si128(answers), _mm256_extracti128_si256(answers, 1));
         const __m128i two = _mm_or_si128(four, _mm_unpackhi_epi64(four, four));
         const uint64_t both = (uint64_t)_mm_cvtsi128_si64(two);
-        any |= b->stored[i] = (uint32_t)(both | both >> 32);
+        batch_found(b, i, (uint32_t)(both | both >> 32));
     }
-    return any;
 }
 
 #endif

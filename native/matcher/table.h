@@ -30,7 +30,9 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define PREFETCH(address) __builtin_prefetch(address)
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 #else
+#define ALWAYS_INLINE inline
 #define UNLIKELY(x) (x)
 #define PREFETCH(address) ((void)(address))
 #endif
@@ -195,7 +197,7 @@ static inline void table_prefetch(const table *t, uint64_t hash) {
 
 /* What the table stores under the hash, 0 for nothing. `*damaged` is set when a page that was
  * needed does not match its digest. */
-static inline uint32_t table_find(const table *t, uint64_t hash, int *damaged) {
+static ALWAYS_INLINE uint32_t table_find(const table *t, uint64_t hash, int *damaged) {
     const place p = place_of(hash, t->pages);
     if (t->filter) {
         if (page_is_bad(t, filter_page_of(t, filter_block(hash, t->filter_blocks)))) {

@@ -40,6 +40,9 @@ class Cards:
     """The numbers of one run: members, strangers, and what the delta changes."""
 
     members: "array[int]"
+    """The numbers of the members, each one's member number being its place."""
+    places: "array[int]"
+    """The member numbers, as a column."""
     strangers: "array[int]"
     added: "array[int]"
     removed: int
@@ -52,6 +55,7 @@ class Cards:
         values = card_values(bodies)
         return cls(
             members=values[:n],
+            places=array("I", range(n)),
             strangers=values[n : n + strangers],
             added=values[n + strangers :][: changed - changed // 2],
             removed=changed // 2,

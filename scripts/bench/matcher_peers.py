@@ -7,7 +7,6 @@ peer that is not installed is left out, and the report says so.
 import importlib
 import importlib.util
 import sqlite3
-from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,14 +37,13 @@ def _module(name: str) -> Any:
     return importlib.import_module(MODULES[name])
 
 
-def build_sqlite(values: "array[int]", directory: Path) -> None:
-    """One transaction, in the order of the key, which suits SQLite best."""
+def build_sqlite(rows: list[tuple[int, int]], directory: Path) -> None:
+    """One transaction of (number, member), in the order of the key, which suits SQLite best."""
     path = directory / "peer.sqlite"
     path.unlink(missing_ok=True)
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE card (number INTEGER PRIMARY KEY, member INTEGER NOT NULL)")
-    rows = sorted(zip(values, range(len(values)), strict=True))
-    connection.executemany("INSERT INTO card VALUES (?, ?)", rows)
+    connection.executemany("INSERT INTO card VALUES (?, ?)", sorted(rows))
     connection.commit()
     connection.close()
 

@@ -22,6 +22,7 @@ WIDE_PIECE = 400
 TWELVE, HUNDRED = "12 reads at once", "100 reads at once"
 
 Ask = Callable[[list[str]], float]
+Pieces = list[Callable[[], float]]
 Draw = Callable[[int, random.Random], list[str]]
 
 
@@ -70,18 +71,27 @@ def loop_ns(find: Callable[[str], object]) -> Ask:
     return ask
 
 
-def typical(ask: Ask, numbers: Sequence[str]) -> float:
-    """What the median piece took."""
-    piece = PIECE if len(numbers) > WIDE_CALLS else WIDE_PIECE
-    return statistics.median(
-        ask(list(numbers[at : at + piece])) for at in range(0, len(numbers), piece)
-    )
+def asked(ask: Ask, numbers: Sequence[str], piece: int) -> Pieces:
+    """The pieces of a contender, each of other numbers."""
+    return [partial(ask, list(numbers[at : at + piece])) for at in range(0, len(numbers), piece)]
 
 
-def floor(read: Callable[[int], float], count: int, seed: int) -> Callable[[], float]:
-    """The median piece of a floor, each of other lines."""
-    pieces = count // PIECE
-    return lambda: statistics.median(read(seed * pieces + piece) for piece in range(pieces))
+def floor(read: Callable[[int, int], float], piece: int, pieces: int, seed: int) -> Pieces:
+    """The pieces of a floor, each of other lines."""
+    return [partial(read, piece, seed * pieces + number) for number in range(pieces)]
+
+
+def in_turns(block: dict[str, Callable[[], Pieces]], choose: random.Random, times: Rounds) -> None:
+    """Asks the contenders of a block a piece each, in an order drawn anew, until all are asked. The
+    median piece of each counts."""
+    drawn = {name: draw() for name, draw in block.items()}
+    took: dict[str, list[float]] = {name: [] for name in drawn}
+    for number in range(max(map(len, drawn.values()))):
+        for name in choose.sample(list(drawn), len(drawn)):
+            if number < len(drawn[name]):
+                took[name].append(drawn[name][number]())
+    for name, each in took.items():
+        times.take(name, statistics.median(each))
 
 
 def p99_ns(find: Callable[[str], object], numbers: list[str]) -> float:
@@ -92,55 +102,63 @@ def p99_ns(find: Callable[[str], object], numbers: list[str]) -> float:
 
 
 def one_round(turn: int, times: Rounds, contest: Contest) -> None:
-    """Asks everybody once, each for other members, in an order drawn anew."""
+    """Asks everybody once, each for other members, in an order drawn anew. What is held against a
+    floor is asked in turns with it, as the memory's speed changes from one second to the next."""
     choose = random.Random(SEED + 1 + turn)
     cards, plain, index, members = contest.cards, contest.plain, contest.index, contest.members
     find = index.finder("card")
 
-    over_dict = loop_ns(peers.pruned_enumeration(members))
-
-    def in_c(which: MemberIndex) -> Ask:
+    def near_in_c(which: MemberIndex) -> Ask:
         return lambda numbers: meter.near_ns(which, "card", numbers)[0]
 
-    steps: list[tuple[str, Ask, Draw, int]] = [
-        ("call of nothing", loop_ns(meter.nothing), cards.hits, CALLS),
-        ("hit", loop_ns(find), cards.hits, CALLS),
-        ("miss", loop_ns(find), cards.misses, CALLS),
-        ("hit without delta", loop_ns(plain.finder("card")), cards.hits, CALLS),
-        ("hit in C", lambda q: meter.exact_ns(index, "card", q)[0], cards.hits, CALLS),
-        ("near in C", in_c(plain), cards.mistyped, NEAR_CALLS),
-        ("near in C with delta", in_c(index), cards.mistyped, NEAR_CALLS),
-        ("3 unreadable in C", in_c(plain), cards.unreadable, WIDE_CALLS),
-        ("near", loop_ns(partial(index.near, "card")), cards.mistyped, NEAR_CALLS),
-        ("near over a dict", over_dict, cards.mistyped, NEAR_CALLS),
-        ("dict hit", loop_ns(members.get), cards.hits, CALLS),
-        ("dict miss", loop_ns(members.get), cards.misses, CALLS),
+    def draw(ask: Ask, kind: Draw, count: int, piece: int = PIECE) -> Callable[[], Pieces]:
+        return lambda: asked(ask, kind(count, choose), piece)
+
+    def reads(width: int, count: int, piece: int) -> Callable[[], Pieces]:
+        def read(groups: int, seed: int) -> float:
+            return meter.parallel_reads_ns(plain, width, groups, seed)
+
+        return lambda: floor(read, piece, count // piece, turn + 1000 * width)
+
+    def one_read(reads: int, seed: int) -> float:
+        return meter.random_read_ns(plain, reads, seed)
+
+    blocks: list[dict[str, Callable[[], Pieces]]] = [
+        {
+            "hit": draw(loop_ns(find), cards.hits, CALLS),
+            "call of nothing": draw(loop_ns(meter.nothing), cards.hits, CALLS),
+            "random read": lambda: floor(one_read, PIECE, CALLS // PIECE, turn),
+        },
+        {
+            "near in C": draw(near_in_c(plain), cards.mistyped, NEAR_CALLS),
+            "near in C with delta": draw(near_in_c(index), cards.mistyped, NEAR_CALLS),
+            TWELVE: reads(12, NEAR_CALLS, PIECE),
+        },
+        {
+            "3 unreadable in C": draw(near_in_c(plain), cards.unreadable, WIDE_CALLS, WIDE_PIECE),
+            HUNDRED: reads(100, WIDE_CALLS, WIDE_PIECE),
+        },
+        {"miss": draw(loop_ns(find), cards.misses, CALLS)},
+        {"hit without delta": draw(loop_ns(plain.finder("card")), cards.hits, CALLS)},
+        {"hit in C": draw(lambda q: meter.exact_ns(index, "card", q)[0], cards.hits, CALLS)},
+        {"near": draw(loop_ns(index.near_finder("card")), cards.mistyped, NEAR_CALLS)},
+        {
+            "near over a dict": draw(
+                loop_ns(peers.pruned_enumeration(members)), cards.mistyped, NEAR_CALLS
+            )
+        },
+        {"dict hit": draw(loop_ns(members.get), cards.hits, CALLS)},
+        {"dict miss": draw(loop_ns(members.get), cards.misses, CALLS)},
+        {"hit p99": lambda: [lambda: p99_ns(find, cards.hits(CALLS, choose))]},
+        {"dict hit p99": lambda: [lambda: p99_ns(members.get, cards.hits(CALLS, choose))]},
     ]
-    steps += [(f"{o.name} hit", loop_ns(o.find), cards.hits, CALLS) for o in contest.others]
-    work: list[tuple[str, Callable[[], float]]] = [
-        (name, lambda ask=ask, draw=draw, count=count: typical(ask, draw(count, choose)))
-        for name, ask, draw, count in steps
+    blocks += [
+        {f"{other.name} hit": draw(loop_ns(other.find), cards.hits, CALLS)}
+        for other in contest.others
     ]
-    work += [
-        ("hit p99", lambda: p99_ns(find, cards.hits(CALLS, choose))),
-        ("dict hit p99", lambda: p99_ns(members.get, cards.hits(CALLS, choose))),
-        ("random read", floor(lambda seed: meter.random_read_ns(plain, PIECE, seed), CALLS, turn)),
-        (
-            TWELVE,
-            floor(lambda s: meter.parallel_reads_ns(plain, 12, PIECE, s), NEAR_CALLS, turn + 1000),
-        ),
-        (
-            HUNDRED,
-            floor(
-                lambda s: meter.parallel_reads_ns(plain, 100, WIDE_PIECE, s),
-                NEAR_CALLS,
-                turn + 2000,
-            ),
-        ),
-    ]
-    choose.shuffle(work)
-    for name, step in work:
-        times.take(name, step())
+    choose.shuffle(blocks)
+    for block in blocks:
+        in_turns(block, choose, times)
 
 
 def check_answers(contest: Contest) -> None:
@@ -154,7 +172,7 @@ def check_answers(contest: Contest) -> None:
             raise SystemExit("a contender answers wrongly")
     if any(index.find("card", str(value)) is not None for value in cards.members[: cards.removed]):
         raise SystemExit("a tombstone is not heeded")
-    near = peers.pruned_enumeration(contest.members)
+    near, ours = peers.pruned_enumeration(contest.members), plain.near_finder("card")
     for number in cards.mistyped(500, choose):
-        if sorted(near(number)) != sorted(c.identifier for c in plain.near("card", number)):
+        if sorted(near(number)) != sorted(c.identifier for c in ours(number)):
             raise SystemExit("near look-ups disagree")

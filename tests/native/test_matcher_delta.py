@@ -141,13 +141,14 @@ def test_a_finder_of_a_scheme_that_a_swap_took_away_says_so(
     files: Files, place: Callable[[], Path], key: bytes
 ) -> None:
     index = MemberIndex.open(files[0], key=key)
-    find = index.finder("staff")
+    find, near = index.finder("staff"), index.near_finder("staff")
     assert find("AB") == 3
     newer = place()
     build(newer, [CARD], [], key=key, generation=7)
     index.swap(newer)
-    with pytest.raises(ValueError, match="no scheme 'staff'"):
-        find("AB")
+    for ask in (find, near):
+        with pytest.raises(ValueError, match="no scheme 'staff'"):
+            ask("AB")
 
 
 def test_a_delta_belongs_on_the_base_it_was_made_for(

@@ -84,6 +84,25 @@ def test_every_number_one_or_two_errors_away_is_found_and_no_other(
 
 
 @pytest.mark.parametrize("check", CHECKS)
+def test_what_was_asked_may_have_any_length_up_to_two_digits_too_many(
+    place: Callable[[], Path], key: bytes, check: Check
+) -> None:
+    choose = random.Random(check)
+    asked = ["".join(choose.choices("0123456789", k=length)) for length in range(1, 22)]
+    near = [
+        sorted(m for m in one_error(n) if 1 <= len(m) <= 19 and check_digit_fits(check, m))
+        for n in asked
+    ]
+    members = list(dict.fromkeys(n for around in near for n in around[::3]))
+    path = place()
+    entries = [("card", number, i) for i, number in enumerate(members)]
+    build(path, [Scheme("card", "number", check)], entries, key=key, generation=1)
+    index, reference = MemberIndex.open(path, key=key), ReferenceIndex.open(path, key=key)
+    for number in asked:
+        assert index.near("card", number, limit=500) == reference.near("card", number, 500)
+
+
+@pytest.mark.parametrize("check", CHECKS)
 def test_two_errors_are_found_in_the_longest_numbers(cards: Numbers, check: Check) -> None:
     choose = random.Random(check)
     asked = "".join(choose.choices("0123456789", k=19))
@@ -193,6 +212,16 @@ def test_tokens_are_never_matched_nearly(place: Callable[[], Path], key: bytes) 
     build(path, [Scheme("phone", "token")], [("phone", "+31612345678", 1)], key=key, generation=1)
     with pytest.raises(ValueError, match="only looked up whole"):
         MemberIndex.open(path, key=key).near("phone", "+31612345679")
+
+
+def test_a_near_finder_says_what_near_says(cards: Numbers) -> None:
+    index = cards("none", (6,), "123456", "123465", "123457", "654321")
+    for limit, errors in ((8, 1), (1, 1), (8, 2)):
+        near = index.near_finder("card", limit, errors)
+        for asked in ("123456", "12345?", "123", "", "x"):
+            assert near(asked) == index.near("card", asked, limit, errors)
+    with pytest.raises(ValueError, match="errors is 1 or 2"):
+        index.near_finder("card", 8, 3)  # pyright: ignore[reportArgumentType]
 
 
 def test_bounds_are_checked(cards: Numbers) -> None:
