@@ -174,6 +174,13 @@ static inline void batch_compare(batch *b, int i, uint64_t line) {
     if (stored) batch_found(b, i, stored);
 }
 
+static void batch_compare_first(batch *b) {
+    for (int i = 0; i < b->n; i++) {
+        b->stored[i] = STORED_NOTHING;
+        batch_compare(b, i, b->line_a[i]);
+    }
+}
+
 /* Checks the pages that were not used before. They may still be on the disk, so all are asked for
  * before the first is waited for. */
 static void batch_check(const batch *b, const table *t, const uint8_t *maybe, int count, int *damaged) {
@@ -190,15 +197,15 @@ static void batch_check(const batch *b, const table *t, const uint8_t *maybe, in
  * second lines come last: they were asked for last. */
 static void batch_find_base(batch *b, const table *t, const uint8_t *maybe, int count, int *damaged) {
     if (UNLIKELY(b->states & PAGE_UNCHECKED)) batch_check(b, t, maybe, count, damaged);
-    memset(b->stored, 0, (size_t)b->n * sizeof *b->stored);
+    if (maybe) {
+        memset(b->stored, 0, (size_t)b->n * sizeof *b->stored);
+        for (int j = 0; j < count; j++) batch_compare(b, maybe[j], b->line_a[maybe[j]]);
+    } else
 #ifdef MATCHER_AVX2
-    if (!maybe && has_avx2()) batch_compare_avx2(b);
+    if (has_avx2()) batch_compare_first_avx2(b);
     else
 #endif
-        for (int j = 0; j < count; j++) {
-            const int i = maybe ? maybe[j] : j;
-            batch_compare(b, i, b->line_a[i]);
-        }
+        batch_compare_first(b);
     for (int j = 0; j < b->seconds; j++) batch_compare(b, b->second[j], b->line_b[b->second[j]]);
     if (UNLIKELY(b->states & PAGE_HAS_SPILLED))
         for (int j = 0; j < count; j++) {

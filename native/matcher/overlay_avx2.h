@@ -43,13 +43,14 @@ __attribute__((target("avx2"))) static void batch_fetch_numbers_avx2(
     b->n = n;
 }
 
-/* The first lines of all, eight slots at a time. Most find nobody. */
-__attribute__((target("avx2"))) static void batch_compare_avx2(batch *b) {
+/* batch_compare_first, eight slots at a time. Most find nobody. */
+__attribute__((target("avx2"))) static void batch_compare_first_avx2(batch *b) {
     for (int i = 0; i < b->n; i++) {
         const __m256i wanted = _mm256_set1_epi32((int)(uint32_t)b->hash[i]);
         const uint64_t a = b->line_a[i];
         const __m256i answers =
             _mm256_and_si256(_mm256_cmpeq_epi32(FOUR_AT(a), wanted), FOUR_AT(a + LINE_BYTES / 2));
+        b->stored[i] = STORED_NOTHING;
         if (_mm256_testz_si256(answers, answers)) continue;
         const __m128i four = _mm_or_si128(_mm256_castsi256_si128(answers), _mm256_extracti128_si256(answers, 1));
         const __m128i two = _mm_or_si128(four, _mm_unpackhi_epi64(four, four));
