@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -216,7 +217,8 @@ def test_tokens_are_never_matched_nearly(place: Callable[[], Path], key: bytes) 
 
 def test_a_near_finder_says_what_near_says(cards: Numbers) -> None:
     index = cards("none", (6,), "123456", "123465", "123457", "654321")
-    for limit, errors in ((8, 1), (1, 1), (8, 2)):
+    asked_for: list[tuple[int, Literal[1, 2]]] = [(8, 1), (1, 1), (8, 2)]
+    for limit, errors in asked_for:
         near = index.near_finder("card", limit, errors)
         for asked in ("123456", "12345?", "123", "", "x"):
             assert near(asked) == index.near("card", asked, limit, errors)

@@ -1,6 +1,7 @@
 """The matcher's benchmark runs and says what it measured; nobody judges times here."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,22 @@ def test_a_ratio_is_taken_within_each_round() -> None:
 
 def test_the_piece_that_was_interrupted_does_not_count() -> None:
     took = iter([5.0, 900.0, 6.0])
-    numbers = ["1"] * (3 * matcher_rounds.PIECE)
-    assert matcher_rounds.typical(lambda piece: next(took), numbers) == 6
+    times, numbers = matcher_rounds.Rounds(), ["1"] * 30
+    pieces = matcher_rounds.asked(lambda piece: next(took) * len(piece), numbers, 10)
+    matcher_rounds.in_turns({"ours": lambda: pieces}, random.Random(1), times)
+    assert times.ns == {"ours": [60]}
+
+
+def test_what_is_held_against_a_floor_takes_turns_with_it() -> None:
+    order: list[str] = []
+
+    def piece(name: str) -> float:
+        order.append(name)
+        return 1
+
+    block = {name: lambda name=name: [lambda: piece(name)] * 4 for name in ("ours", "floor")}
+    matcher_rounds.in_turns(block, random.Random(1), matcher_rounds.Rounds())
+    assert [set(order[at : at + 2]) for at in range(0, 8, 2)] == [{"ours", "floor"}] * 4
 
 
 def test_nothing_costs_something() -> None:
