@@ -11,7 +11,6 @@ from sync_server.errors import SettingsError
 
 DATA_VARIABLE = "KLANTREIS_DATA"
 DATABASE_VARIABLE = "DATABASE_URL"
-HISTORY_VARIABLE = "KLANTREIS_HISTORY"
 
 
 class Settings(NamedTuple):
@@ -19,8 +18,6 @@ class Settings(NamedTuple):
 
     data_dir: Path
     database_url: URL
-    keeps_history: bool = False
-    """Whether summaries come from kept columns (`sync_server.history`)."""
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
@@ -34,11 +31,9 @@ def read_settings(data_dir: Path | None, environ: Mapping[str, str]) -> Settings
     chosen = data_dir or Path(environ.get(DATA_VARIABLE) or default_data_dir(environ))
     directory = chosen.expanduser().absolute()
     given = environ.get(DATABASE_VARIABLE)
-    keeps_history = environ.get(HISTORY_VARIABLE, "") == "on"
     if not given:
-        url = URL.create("sqlite", database=str(directory / "office.db"))
-        return Settings(directory, url, keeps_history)
-    return Settings(directory, _database_url(given), keeps_history)
+        return Settings(directory, URL.create("sqlite", database=str(directory / "office.db")))
+    return Settings(directory, _database_url(given))
 
 
 def _database_url(given: str) -> URL:

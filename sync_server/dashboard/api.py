@@ -1,4 +1,4 @@
-"""`GET /v1/summary`, `/v1/changes`, `/v1/persons/{person}/journey`, `/v1/models`."""
+"""`GET /v1/summary`, `/v1/persons/{person}/journey`, `/v1/models`."""
 
 from datetime import date
 from typing import Annotated, Any
@@ -8,16 +8,9 @@ from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 
-from sync_server.answers import AnyRequest, history_of, office_of, refusals
+from sync_server.answers import AnyRequest, office_of, refusals
 from sync_server.auth.guards import any_user, head_office
 from sync_server.errors import Refused
-from sync_server.journeys.changes import (
-    CURSOR_CHARS_MAX,
-    PERSONS_A_PAGE,
-    PERSONS_A_PAGE_MAX,
-    ChangePage,
-    read_changes,
-)
 from sync_server.journeys.model import Model, Trade
 from sync_server.journeys.model_file import current_models
 from sync_server.journeys.person import PersonJourney
@@ -63,14 +56,6 @@ FormatName = Annotated[
         max_length=16,
         description="json, csv or parquet; default: what the Accept header asks for, else json.",
     ),
-]
-Cursor = Annotated[
-    str | None,
-    QueryParameter(max_length=CURSOR_CHARS_MAX, description="That of the answer before."),
-]
-Limit = Annotated[int, QueryParameter(ge=1, le=PERSONS_A_PAGE_MAX, description="Persons at most.")]
-OneModel = Annotated[
-    str | None, QueryParameter(max_length=64, description="One model only; default: all.")
 ]
 PersonNumber = Annotated[int, PathParameter(ge=0, le=PERSON_MAX)]
 
@@ -126,17 +111,7 @@ def get_summary(
     office, chosen_form = office_of(request), _form(request, form)
     chosen = choose_model(models_of(office), model)
     now_ms = office.now_ms()
-    found = summary(
-        office.database,
-        chosen,
-        now_ms,
-        trade,
-        first,
-        end,
-        store,
-        as_of,
-        history=history_of(request),
-    )
+    found = summary(office.database, chosen, now_ms, trade, first, end, store, as_of)
     if chosen_form is Format.JSON:
         return _file(msgspec.json.encode(found), chosen_form, "summary")
     return _file(write(summary_sheet(found), chosen_form), chosen_form, "summary")
@@ -167,17 +142,7 @@ def get_transitions(
     office, chosen_form = office_of(request), _form(request, form)
     chosen = choose_model(models_of(office), model)
     now_ms = office.now_ms()
-    found = summary(
-        office.database,
-        chosen,
-        now_ms,
-        trade,
-        first,
-        end,
-        store,
-        as_of,
-        history=history_of(request),
-    )
+    found = summary(office.database, chosen, now_ms, trade, first, end, store, as_of)
     return _file(write(transition_sheet(found), chosen_form), chosen_form, "transitions")
 
 
@@ -270,44 +235,9 @@ def get_journey(
     return journey(office.database, person, chosen, office.now_ms(), trade, as_of)
 
 
-@get(
-    "/v1/changes",
-    operation_id="getChanges",
-    summary="Whose journeys changed since the last pull, and where they are now",
-    description="For head office only. Without a cursor everybody comes. Time alone changes nobody:"
-    " `lapses_on` tells when a customer lapses.",
-    tags=["journeys"],
-    security=USER,
-    guards=[head_office],
-    responses=refusals(400, 401, 403, 404, 429),
-    sync_to_thread=True,
-)
-def get_changes(
-    request: AnyRequest,
-    cursor: Cursor = None,
-    limit: Limit = PERSONS_A_PAGE,
-    model: OneModel = None,
-    trade: TradeName = Trade.GROCERY,
-) -> ChangePage:
-    """The next persons, each folded by every model, or by one."""
-    office = office_of(request)
-    models = models_of(office)
-    if model is not None:
-        models = {model: choose_model(models, model)}
-    return read_changes(office.database, models, office.now_ms(), trade, cursor, limit)
-
-
 def models_of(office: Office) -> dict[str, Model]:
     """The journey models of an office: those that ship, and those in its data directory."""
     return current_models(office.settings.data_dir / "models")
 
 
-routes: list[Any] = [
-    get_models,
-    get_summary,
-    get_transitions,
-    get_trips,
-    get_route,
-    get_journey,
-    get_changes,
-]
+routes: list[Any] = [get_models, get_summary, get_transitions, get_trips, get_route, get_journey]

@@ -25,10 +25,9 @@ _UNKNOWN = np.iinfo(np.int32).max
 
 
 class Read(NamedTuple):
-    """Touchpoints in any order, all of each person, in columns of one length.
+    """Touchpoints in any order, all of each person, as Arrow columns of one length.
 
-    Numbers are NumPy arrays, texts Arrow arrays. A text that is not there is "", a number that is
-    not there `MISSING`.
+    A text that is not there is "", a number that is not there `MISSING`.
     """
 
     person: Any
@@ -58,7 +57,6 @@ class Zones:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self.stores = set(stores.zone_of)
         self._offsets = {
             name: np.full(len(SLOTS_KEPT), _UNKNOWN, np.int32) for name in stores.zone_names
         }
@@ -97,17 +95,17 @@ class Zones:
 
 def arranged(read: Read, enrolled: Enrolled, vocabulary: Vocabulary, zones: Zones) -> Part:
     """The rows by person and time."""
-    person = read.person
+    person = _numbers(read.person)
     if not len(person):
         return empty()
-    at_ms, epoch, seq = read.at_ms, read.epoch, read.seq
+    at_ms, epoch, seq = (_numbers(column) for column in (read.at_ms, read.epoch, read.seq))
     purchase = vocabulary.kinds.code(PURCHASE)
     kind, store = _codes(read.kind, vocabulary.kinds), _codes(read.store, vocabulary.stores)
     keys = (person, at_ms, _ranks(read.till), epoch, seq)
     order = _order(keys, kind != purchase, read.id)
     person, at_ms, kind, store = person[order], at_ms[order], kind[order], store[order]
     belongs, caused = _links(read, order, person, kind == purchase)
-    value = read.value[order]
+    value = _numbers(read.value)[order]
     columns = {
         "person": person,
         "at_ms": at_ms,
@@ -118,7 +116,7 @@ def arranged(read: Read, enrolled: Enrolled, vocabulary: Vocabulary, zones: Zone
         "joins": _same_as_before([key[order] for key in keys]),
         "belongs": belongs,
         "caused": caused,
-        "amount_cents": read.amount_cents[order],
+        "amount_cents": _numbers(read.amount_cents)[order],
         "value": np.where(value == MISSING, NO_VALUE, np.clip(value, -VALUE_MAX, VALUE_MAX)),
         ENROLLED: _enrolled_days(person, enrolled, zones),
     }
@@ -143,7 +141,8 @@ def _order(keys: Sequence[Array], is_other: Array, ids: Any) -> Array:
 def _links(read: Read, order: Array, person: Array, is_purchase: Array) -> tuple[Array, Array]:
     """How many rows before each the purchases are that it refers to, and that led to it."""
     rows = np.arange(len(order))
-    encoded = pa.concat_arrays([read.reference, read.cause]).dictionary_encode()
+    both = pa.chunked_array([*_chunks(read.reference), *_chunks(read.cause)]).combine_chunks()
+    encoded = _one_array(both).dictionary_encode()
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     is_text = pc.not_equal(encoded.dictionary, "").to_numpy(zero_copy_only=False)[codes]
     # A key of the person and the receipt: a receipt names a purchase of the same person only.
@@ -183,15 +182,28 @@ def _same_as_before(keys: Sequence[Array]) -> Array:
 
 
 def _codes(column: Any, names: Names) -> Array:
-    encoded = column.dictionary_encode()
+    encoded = _one_array(column).dictionary_encode()
     codes = [names.code(name or None) for name in encoded.dictionary.to_pylist()]
     return np.array(codes, np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
 
 
 def _ranks(column: Any) -> Array:
     """Numbers that are ordered as the texts are."""
-    encoded = column.dictionary_encode()
+    encoded = _one_array(column).dictionary_encode()
     names = encoded.dictionary.to_pylist()
     rank = np.empty(len(names), np.int64)
     rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
     return rank[encoded.indices.to_numpy(zero_copy_only=False)]
+
+
+def _numbers(column: Any) -> Array:
+    return column.to_numpy().astype(np.int64, copy=False)
+
+
+def _chunks(column: Any) -> list[Any]:
+    return list(column.chunks)
+
+
+def _one_array(column: Any) -> Any:
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole

@@ -73,8 +73,8 @@ class Manifest(Struct, frozen=True):
         return Vocabulary(Names(self.kinds), Names(self.channels), Names(self.stores))
 
     def directories(self) -> set[str]:
-        """The directories in use: an empty bucket has no file."""
-        return {bucket.name.partition("/")[0] for bucket in self.buckets if bucket.rows}
+        """The directories in use."""
+        return {bucket.name.partition("/")[0] for bucket in self.buckets}
 
 
 class Files:
@@ -91,18 +91,6 @@ class Files:
         except (OSError, msgspec.MsgspecError):
             return None
         return found if found.version == VERSION else None
-
-    def manifest_id(self) -> tuple[int, int]:
-        """Tells one manifest from another; (0, 0): there is none."""
-        try:
-            found = (self.directory / MANIFEST).stat()
-        except OSError:
-            return 0, 0
-        return found.st_ino, found.st_mtime_ns
-
-    def withdraw(self) -> None:
-        """Nothing here counts any more."""
-        (self.directory / MANIFEST).unlink(missing_ok=True)
 
     def open(self, bucket: Bucket) -> Part:
         """A bucket's rows, mapped. Raises `OSError` when its files are gone or cut short."""
@@ -260,9 +248,7 @@ def _delete_others(directory: Path, named: Iterable[str]) -> None:
 
 
 def _opened(path: Path) -> BinaryIO:
-    # Never into a file that is there: somebody may have mapped it.
-    path.unlink(missing_ok=True)
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "wb")
 
 
 @contextmanager

@@ -1,17 +1,14 @@
 """Summaries and single journeys out of the database."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import NamedTuple
 
-from msgspec import structs
 from sqlalchemy import Connection
 
-from native.fold import Tally
+from native.fold import Rows
 from sync_server.database import Database
-from sync_server.history.asking import count_journeys
-from sync_server.history.history import History
-from sync_server.journeys import columns, days, sale_days
+from sync_server.journeys import columns, days
 from sync_server.journeys.asking import UnknownError, or_today, windows
 from sync_server.journeys.compiled import in_words, journey_of, tally_windows
 from sync_server.journeys.model import Model, Placement, Trade
@@ -20,7 +17,7 @@ from sync_server.journeys.reading import read_sources, rfm_window
 from sync_server.journeys.rfm import Bought
 from sync_server.journeys.rows import Vocabulary, add_touchpoints, empty_buffers, rows_of
 from sync_server.journeys.summary import Figures, Summary, figures
-from sync_server.journeys.tally import JourneyTally, SalesTally, VoucherTally, Window
+from sync_server.journeys.tally import Window
 from sync_server.journeys.touchpoint import Touchpoint, date_of, day_of
 from sync_server.journeys.trips import Recording
 
@@ -64,36 +61,31 @@ def summary(
     end: date | None = None,
     store: str | None = None,
     as_of: date | None = None,
-    *,
-    history: History | None = None,
 ) -> Summary:
     """The summary of the days from `first` up to, not including, `end`, and of those before.
 
     Days are the stores' own. `first` and `end` default to all that was recorded, `as_of` to
     `end`: trips are open, dropped off or lapsed as of the beginning of that day. `now_ms` is the
-    office's clock; sales from after it do not count as the last ones recorded. Journeys come from
-    `history`; without one, everything is read and counted from zero, with the same result. Raises
-    `UnknownError`, `PeriodError` and, while the history is read, `Preparing`.
+    office's clock; sales from after it do not count as the last ones recorded. Raises
+    `UnknownError` and `PeriodError`.
     """
-    snapshot = history.current() if history is not None else None
     with database.read() as connection:
         asked = windows(connection, now_ms, first, end, () if store is None else (store,), as_of)
         stores, recorded, window = asked.stores, asked.recorded, asked.current
         placement = model.for_trade(trade)
-        parts = [window, *([asked.previous] if asked.previous else [])]
-        # One pass for all: of each period its own days, and those of its RFM scores.
-        every = [one for part in parts for one in (part, rfm_window(part))]
-        began_day = asked.days_known[0]
-        if history is None or snapshot is None:
-            vocabulary = Vocabulary()
-            tallies = _count_from_zero(connection, stores, placement, every, began_day, vocabulary)
-        else:
-            vocabulary = snapshot.vocabulary
-            tallies = count_journeys(history, snapshot, placement, trade, every, began_day)
-        found = [
-            _figures(connection, stores, placement, part, here, year, vocabulary)
-            for part, here, year in zip(parts, tallies[::2], tallies[1::2], strict=True)
-        ]
+        recording = Recording(
+            began_day=asked.days_known[0],
+            enrolled_days=columns.read_enrolled_days(connection, stores),
+        )
+        vocabulary, buffers = Vocabulary(), empty_buffers()
+        touchpoints = columns.read_touchpoints(connection, stores, window.now_day)
+        add_touchpoints(buffers, vocabulary, touchpoints)
+        del touchpoints
+        rows = rows_of(buffers)
+
+        def of(part: Window) -> Figures:
+            return _figures(connection, stores, placement, part, rows, vocabulary, recording)
+
         return Summary(
             model=model.id,
             trade=trade,
@@ -103,8 +95,8 @@ def summary(
             store=store,
             recording_began=date_of(recorded[0]) if recorded else None,
             events_synced=columns.read_events_count(connection),
-            current=found[0],
-            previous=found[1] if len(found) > 1 else None,
+            current=of(window),
+            previous=of(asked.previous) if asked.previous else None,
         )
 
 
@@ -146,51 +138,21 @@ def journey(
     return person_journey(person, found, model, trade, now_day, names, local_time)
 
 
-def _count_from_zero(
-    connection: Connection,
-    stores: columns.Stores,
-    placement: Placement,
-    every: Sequence[Window],
-    began_day: int,
-    vocabulary: Vocabulary,
-) -> list[Tally]:
-    recording = Recording(began_day, columns.read_enrolled_days(connection, stores))
-    buffers = empty_buffers()
-    touchpoints = columns.read_touchpoints(connection, stores, every[0].now_day)
-    add_touchpoints(buffers, vocabulary, touchpoints)
-    del touchpoints
-    rows = rows_of(buffers)
-    return tally_windows(rows, vocabulary, placement, every, recording, buyers=True)
-
-
 def _figures(
     connection: Connection,
     stores: columns.Stores,
     placement: Placement,
     window: Window,
-    here: Tally,
-    year: Tally,
+    rows: Rows,
     vocabulary: Vocabulary,
+    recording: Recording,
 ) -> Figures:
-    journeys = in_words(here, placement, vocabulary)
-    sales, vouchers = _sales(connection, stores, window, journeys)
-    bought = Bought(*year.buyers())
+    windows = (window, rfm_window(window))
+    here, year = tally_windows(rows, vocabulary, placement, windows, recording, buyers=True)
     return figures(
         placement.model,
-        journeys,
-        sales,
-        vouchers,
-        read_sources(connection, stores, window, placement, bought),
-    )
-
-
-def _sales(
-    connection: Connection, stores: columns.Stores, window: Window, journeys: JourneyTally
-) -> tuple[SalesTally, VoucherTally]:
-    if sale_days.is_whole(connection):
-        sales, vouchers = sale_days.read_days(connection, window)
-        return structs.replace(sales, persons=sum(journeys.buyers.values())), vouchers
-    return (
+        in_words(here, placement, vocabulary),
         columns.read_sales(connection, stores, window),
         columns.read_vouchers(connection, stores, window),
+        read_sources(connection, stores, window, vocabulary, placement, Bought(*year.buyers())),
     )

@@ -295,7 +295,6 @@ def http(client: TestClient[Litestar], office: Office) -> httpx.Client:
         key_ring=KeyRing(),
         together=Together(office),
         feed_parts=FeedParts(),
-        history=None,
     )
     client.cookies.clear()
     return client
