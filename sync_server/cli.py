@@ -17,6 +17,7 @@ from sync_server.commands import (
     quarantine,
     registry,
     running,
+    store_groups,
     touchpoints,
     users,
 )
@@ -40,6 +41,7 @@ app.command()(quarantine.alarms)
 imports.members_app.command("remove")(members.remove_member)
 imports.members_app.command("density")(members.density)
 app.add_typer(registry.store_app, name="store")
+app.add_typer(store_groups.store_group_app, name="store-group")
 app.add_typer(registry.till_app, name="till")
 app.add_typer(imports.members_app, name="members")
 app.add_typer(imports.products_app, name="products")

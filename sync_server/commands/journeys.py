@@ -17,9 +17,12 @@ from sync_server.commands.console import (
     print_table,
 )
 from sync_server.errors import OfficeError, RegistryError
+from sync_server.journeys.filters import Filters
 from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import current_models
+from sync_server.journeys.narrowing import filters_of
 from sync_server.journeys.person import PersonJourney
+from sync_server.journeys.rfm import RfmName
 from sync_server.journeys.route_reading import walking_route
 from sync_server.journeys.service import DEFAULT_MODEL, choose_model
 from sync_server.journeys.service import journey as journey_of
@@ -42,6 +45,17 @@ class Table(StrEnum):
 
 ModelId = Annotated[str, typer.Option("--model", help="The journey model's id.")]
 TradeName = Annotated[Trade, typer.Option(help="Whose thresholds count.")]
+Stores = Annotated[list[str] | None, typer.Option("--store", help="These stores only.")]
+Groups = Annotated[
+    list[str] | None, typer.Option("--group", help="The stores of these groups; see store-group.")
+]
+Campaign = Annotated[
+    str | None, typer.Option(help="Those whom a campaign reached in the period, and its vouchers.")
+]
+Segments = Annotated[
+    list[str] | None,
+    typer.Option("--segment", help=f"Customers of these segments: {', '.join(RfmName)}."),
+]
 AsOf = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%d"], help="Trips are open or lapsed as of this day."),
@@ -58,7 +72,10 @@ def summary(
         datetime | None,
         typer.Option("--to", formats=["%Y-%m-%d"], help="The day after the last."),
     ] = None,
-    store: Annotated[str | None, typer.Option(help="One store only.")] = None,
+    store: Stores = None,
+    group: Groups = None,
+    campaign: Campaign = None,
+    segment: Segments = None,
     as_of: AsOf = None,
     table: Annotated[
         Table, typer.Option(help="What to write: the summary, its transitions, or all trips.")
@@ -73,6 +90,7 @@ def summary(
     as_json: AsJson = False,
 ) -> None:
     """Prints the journey summary of a period, and of the one before."""
+    filters = filters_of(store, group, segment, campaign)
     with opened(data) as office:
         chosen = choose_model(current_models(office.settings.data_dir / "models"), model)
         found = summary_of(
@@ -82,12 +100,11 @@ def summary(
             trade,
             _day(first),
             _day(end),
-            store,
-            _day(as_of),
+            as_of=_day(as_of),
+            filters=filters,
         )
         if form is not None or out is not None:
-            stores = () if store is None else (store,)
-            days = (_day(first), _day(end), stores, _day(as_of))
+            days = (_day(first), _day(end), _day(as_of), filters)
             sheets = {
                 Table.SUMMARY: lambda: summary_sheet(found),
                 Table.TRANSITIONS: lambda: transition_sheet(found),
@@ -188,8 +205,8 @@ def _journey(
 
 
 def _print_summary(found: Summary) -> None:
-    where = "all stores" if found.store is None else f"store {found.store}"
-    typer.echo(f"{found.model}, {where}, {found.first} up to {found.end}, as of {found.as_of}")
+    days = f"{found.first} up to {found.end}, as of {found.as_of}"
+    typer.echo(f"{found.model}, {_narrowed(found.filters)}, {days}")
     typer.echo("")
     now, before = found.current, found.previous
     header = ("", "period") if before is None else ("", "period", "before")
@@ -207,6 +224,17 @@ def _print_summary(found: Summary) -> None:
         ("step", "from", "to", "trips"),
         [(way.step, way.origin, way.target, way.trips) for way in ways],
     )
+
+
+def _narrowed(filters: Filters) -> str:
+    parts = [f"store {name}" for name in filters.stores]
+    parts += [f"group {name}" for name in filters.groups]
+    where = [" and ".join(parts) or "all stores"]
+    if filters.campaign is not None:
+        where.append(f"campaign {filters.campaign}")
+    if filters.segments:
+        where.append(f"segment {' or '.join(filters.segments)}")
+    return ", ".join(where)
 
 
 def _totals(figures: Figures) -> dict[str, str]:

@@ -7,13 +7,17 @@ import msgspec
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
+from msgspec import Meta
 
 from sync_server.answers import AnyRequest, office_of, refusals
 from sync_server.auth.guards import any_user, head_office
 from sync_server.errors import Refused
+from sync_server.journeys.asking import STORES_MAX
 from sync_server.journeys.model import Model, Trade
 from sync_server.journeys.model_file import current_models
+from sync_server.journeys.narrowing import filters_of
 from sync_server.journeys.person import PersonJourney
+from sync_server.journeys.rfm import RfmName
 from sync_server.journeys.route import RouteSummary
 from sync_server.journeys.route_reading import walking_route
 from sync_server.journeys.service import DEFAULT_MODEL, choose_model, journey, summary
@@ -36,6 +40,33 @@ ModelId = Annotated[str, QueryParameter(max_length=64, description="A model's id
 TradeName = Annotated[Trade, QueryParameter(description="Whose thresholds count.")]
 StoreId = Annotated[
     str | None, QueryParameter(name="store", max_length=128, description="One store only.")
+]
+STORE_CHARS_MAX = 128
+Stores = Annotated[
+    list[Annotated[str, Meta(max_length=STORE_CHARS_MAX)]] | None,
+    QueryParameter(name="store", max_items=STORES_MAX, description="These stores; again for each."),
+]
+Groups = Annotated[
+    list[Annotated[str, Meta(max_length=STORE_CHARS_MAX)]] | None,
+    QueryParameter(
+        name="group", max_items=STORES_MAX, description="The stores of these groups, too."
+    ),
+]
+CampaignName = Annotated[
+    str | None,
+    QueryParameter(
+        name="campaign",
+        max_length=STORE_CHARS_MAX,
+        description="Those whom a campaign reached in the period, and its vouchers and metrics.",
+    ),
+]
+Segments = Annotated[
+    list[RfmName] | None,
+    QueryParameter(
+        name="segment",
+        max_items=len(RfmName),
+        description="Customers of these RFM segments on the summary's day; again for each.",
+    ),
 ]
 From = Annotated[
     date | None, QueryParameter(name="from", description="First day; default: all recorded.")
@@ -101,7 +132,10 @@ def get_summary(
     request: AnyRequest,
     first: From = None,
     end: To = None,
-    store: StoreId = None,
+    store: Stores = None,
+    group: Groups = None,
+    campaign: CampaignName = None,
+    segment: Segments = None,
     as_of: AsOf = None,
     model: ModelId = DEFAULT_MODEL,
     trade: TradeName = Trade.GROCERY,
@@ -111,7 +145,10 @@ def get_summary(
     office, chosen_form = office_of(request), _form(request, form)
     chosen = choose_model(models_of(office), model)
     now_ms = office.now_ms()
-    found = summary(office.database, chosen, now_ms, trade, first, end, store, as_of)
+    filters = filters_of(store, group, segment, campaign)
+    found = summary(
+        office.database, chosen, now_ms, trade, first, end, as_of=as_of, filters=filters
+    )
     if chosen_form is Format.JSON:
         return _file(msgspec.json.encode(found), chosen_form, "summary")
     return _file(write(summary_sheet(found), chosen_form), chosen_form, "summary")
@@ -132,7 +169,10 @@ def get_transitions(
     request: AnyRequest,
     first: From = None,
     end: To = None,
-    store: StoreId = None,
+    store: Stores = None,
+    group: Groups = None,
+    campaign: CampaignName = None,
+    segment: Segments = None,
     as_of: AsOf = None,
     model: ModelId = DEFAULT_MODEL,
     trade: TradeName = Trade.GROCERY,
@@ -142,7 +182,10 @@ def get_transitions(
     office, chosen_form = office_of(request), _form(request, form)
     chosen = choose_model(models_of(office), model)
     now_ms = office.now_ms()
-    found = summary(office.database, chosen, now_ms, trade, first, end, store, as_of)
+    filters = filters_of(store, group, segment, campaign)
+    found = summary(
+        office.database, chosen, now_ms, trade, first, end, as_of=as_of, filters=filters
+    )
     return _file(write(transition_sheet(found), chosen_form), chosen_form, "transitions")
 
 
@@ -161,7 +204,10 @@ def get_trips(
     request: AnyRequest,
     first: From = None,
     end: To = None,
-    store: StoreId = None,
+    store: Stores = None,
+    group: Groups = None,
+    campaign: CampaignName = None,
+    segment: Segments = None,
     as_of: AsOf = None,
     model: ModelId = DEFAULT_MODEL,
     trade: TradeName = Trade.GROCERY,
@@ -170,9 +216,9 @@ def get_trips(
     """The trips, folded now."""
     office, chosen_form = office_of(request), _form(request, form)
     chosen = choose_model(models_of(office), model)
-    stores = () if store is None else (store,)
+    filters = filters_of(store, group, segment, campaign)
     now_ms = office.now_ms()
-    sheet = trip_sheet(office.database, chosen, now_ms, trade, first, end, stores, as_of)
+    sheet = trip_sheet(office.database, chosen, now_ms, trade, first, end, as_of, filters)
     return _file(write(sheet, chosen_form), chosen_form, "trips")
 
 

@@ -1,7 +1,8 @@
 """What a reader chose on the summary's page: model, trade, period, store. Pure."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 from urllib.parse import urlencode
 
 from sync_server.dashboard.wording import Wording
@@ -23,6 +24,9 @@ class Chosen(NamedTuple):
     first: str
     last: str
     store: str
+    group: str = ""
+    campaign: str = ""
+    segment: str = ""
 
     def trade_known(self) -> Trade:
         """The trade; raises `Refused`."""
@@ -30,6 +34,19 @@ class Chosen(NamedTuple):
             message = f"There is no trade {self.trade!r}."
             raise Refused(404, "unknown_trade", message, f"Take one of: {', '.join(Trade)}.")
         return Trade(self.trade)
+
+    def filters(self) -> "Narrowed":
+        """What the summary is narrowed to, as its API takes it; without what is not asked."""
+        asked = Narrowed()
+        if self.store:
+            asked["store"] = [self.store]
+        if self.group:
+            asked["group"] = [self.group]
+        if self.segment:
+            asked["segment"] = [self.segment]
+        if self.campaign:
+            asked["campaign"] = self.campaign
+        return asked
 
     def first_day(self) -> date | None:
         """The first day of the period; raises `Refused`."""
@@ -41,6 +58,15 @@ class Chosen(NamedTuple):
             return None
         last = _day(self.last)
         return last if last == date.max else last + ONE_DAY
+
+
+class Narrowed(TypedDict, total=False):
+    """Filters by the names that the API gives them."""
+
+    store: list[str]
+    group: list[str]
+    segment: list[str]
+    campaign: str
 
 
 class Preset(NamedTuple):
@@ -72,6 +98,18 @@ def presets(chosen: Chosen, recorded: Recorded, words: Wording) -> list[Preset]:
         query = urlencode({**here._asdict(), "lang": words.language})
         found.append(Preset(label, f"/?{query}", here == chosen))
     return found
+
+
+def narrowed_to(chosen: Chosen, names: Mapping[str, str], words: Wording) -> list[str]:
+    """What a page is narrowed to, in words: stores, then campaign, then segment."""
+    places = [names.get(chosen.store, chosen.store)] if chosen.store else []
+    places += [words("in_group", name=chosen.group)] if chosen.group else []
+    said = [" + ".join(places) or words("all_stores")]
+    if chosen.campaign:
+        said.append(words("in_campaign", name=chosen.campaign))
+    if chosen.segment:
+        said.append(words(f"rfm_{chosen.segment}"))
+    return said
 
 
 def _days_up_to(recorded: tuple[date, date], days: int) -> date:

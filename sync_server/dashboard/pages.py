@@ -16,7 +16,7 @@ from sync_server.dashboard.api import PERSON_MAX, PersonNumber, models_of
 from sync_server.dashboard.assets import asset_url, style_hashes
 from sync_server.dashboard.care_rows import care_rows
 from sync_server.dashboard.checkout_rows import opportunity_rows, store_rows, till_rows
-from sync_server.dashboard.choice import Chosen, chosen_by_default, presets
+from sync_server.dashboard.choice import Chosen, chosen_by_default, narrowed_to, presets
 from sync_server.dashboard.customer_rows import rfm_grid, rfm_notes, rfm_rows
 from sync_server.dashboard.route_figure import department_rows, route_figure
 from sync_server.dashboard.timeline import timeline
@@ -26,6 +26,8 @@ from sync_server.errors import DatabaseError, OfficeError, Refused
 from sync_server.journeys import service
 from sync_server.journeys.asking import UnknownError
 from sync_server.journeys.model import Model, Trade
+from sync_server.journeys.narrowing import filters_of
+from sync_server.journeys.rfm import RfmName
 from sync_server.journeys.route_reading import walking_route
 from sync_server.journeys.summary import Summary
 from sync_server.registry.routes import USER
@@ -62,13 +64,17 @@ def get_summary_page(
     first: Asked = "",
     last: Asked = "",
     store: Asked = "",
+    group: Asked = "",
+    campaign: Asked = "",
+    segment: Asked = "",
     lang: Asked = "",
 ) -> Response[str]:
     """The summary of what was asked for; by default of the last weeks recorded."""
     office, words = office_of(request), _words(request, lang)
     models = models_of(office)
     known = service.choices(office.database, office.now_ms())
-    chosen = chosen_by_default(Chosen(model, trade, first, last, store), known.recorded)
+    asked = Chosen(model, trade, first, last, store, group, campaign, segment)
+    chosen = chosen_by_default(asked, known.recorded)
     shown: dict[str, Any] = {"summary": None}
     problem: OfficeError | None = None
     try:
@@ -79,7 +85,7 @@ def get_summary_page(
             chosen.trade_known(),
             chosen.first_day(),
             chosen.end_day(),
-            chosen.store or None,
+            filters=filters_of(**chosen.filters()),
         )
     except DatabaseError:
         raise
@@ -87,7 +93,7 @@ def get_summary_page(
         problem = error
     else:
         names = {store.store_id: store.name for store in known.stores}
-        shown = _shown(models[found.model], found, names, words)
+        shown = _shown(models[found.model], found, names, chosen, words)
         chosen = chosen._replace(first=str(found.first), last=str(found.end - ONE_DAY))
     return _page(
         request,
@@ -98,6 +104,9 @@ def get_summary_page(
         models=[models[name] for name in sorted(models)],
         trades=list(Trade),
         stores=known.stores,
+        groups=known.groups,
+        campaigns=sorted({*known.campaigns, chosen.campaign} - {""}),
+        segments=list(RfmName),
         recorded=known.recorded,
         chosen=chosen,
         presets=presets(chosen, known.recorded, words),
@@ -231,7 +240,9 @@ def get_person_page(
     )
 
 
-def _shown(model: Model, summary: Summary, names: dict[str, str], words: Wording) -> dict[str, Any]:
+def _shown(
+    model: Model, summary: Summary, names: dict[str, str], chosen: Chosen, words: Wording
+) -> dict[str, Any]:
     """What the summary's page says of a summary."""
     days = (summary.first, summary.end - ONE_DAY)
     length = summary.end - summary.first
@@ -240,7 +251,7 @@ def _shown(model: Model, summary: Summary, names: dict[str, str], words: Wording
         "trade": summary.trade,
         "from": summary.first,
         "to": summary.end,
-        **({"store": summary.store} if summary.store else {}),
+        **chosen.filters(),
     }
     compared = words("not_compared")
     if summary.previous is not None:
@@ -253,7 +264,7 @@ def _shown(model: Model, summary: Summary, names: dict[str, str], words: Wording
                 words("scope_days", **_span(*days, words))
                 if length > ONE_DAY
                 else words.day(days[0]),
-                names.get(summary.store or "") or words("all_stores"),
+                *narrowed_to(chosen, names, words),
                 words.label(model.label),
             )
         ),
@@ -280,7 +291,7 @@ def _shown(model: Model, summary: Summary, names: dict[str, str], words: Wording
         "till_rows": till_rows(summary, names, words),
         "opportunity_rows": opportunity_rows(model, summary, names, words),
         "touchpoint_rows": page.touchpoint_rows(model, summary, words),
-        "data_url": f"/v1/summary?{urlencode(query)}",
+        "data_url": f"/v1/summary?{urlencode(query, doseq=True)}",
     }
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from sync_server import tables
-from sync_server.journeys.columns import Stores, within
+from sync_server.journeys.columns import Stores, of_campaigns
 from sync_server.journeys.tally import Window
 from sync_server.journeys.touchpoint import DAY_MS, MINUTE_MS
 from sync_server.journeys.vouchers import (
@@ -30,14 +30,14 @@ UPLIFT_MS = UPLIFT_DAYS * DAY_MS
 def read_campaigns(connection: Connection, stores: Stores, window: Window) -> CampaignTally:
     """The counts over vouchers decided, and over those redeemed, in a window."""
     v, r, h, s = tables.Voucher, tables.Redemption, tables.Holdout, tables.Sale
-    decided = within(stores, window, col(v.reserved_at_ms), col(v.store_id))
-    presented = within(stores, window, col(r.occurred_at_ms), col(r.store_id))
+    decided = of_campaigns(stores, window, v, col(v.reserved_at_ms))
+    presented = of_campaigns(stores, window, r, col(r.occurred_at_ms))
     tally = CampaignTally()
     states = select(col(v.campaign), col(v.state), func.count()).where(decided)
     for name, state, count in connection.execute(states.group_by(col(v.campaign), col(v.state))):
         tally.states[name, state] = count
     held = select(col(h.campaign), func.count()).group_by(col(h.campaign))
-    held = held.where(within(stores, window, col(h.occurred_at_ms), col(h.store_id)))
+    held = held.where(of_campaigns(stores, window, h, col(h.occurred_at_ms)))
     tally.held_out = _counts(connection, held)
     _count_taken(connection, stores, window, tally)
 
@@ -111,7 +111,7 @@ def _count_taken(
         col(v.issuer),
         col(v.serial),
     ).join_from(v, r, and_(col(r.issuer) == col(v.issuer), col(r.serial) == col(v.serial)))
-    first = first.where(within(stores, window, col(v.reserved_at_ms), col(v.store_id)))
+    first = first.where(of_campaigns(stores, window, v, col(v.reserved_at_ms)))
     first = first.order_by(col(r.occurred_at_ms), col(r.till_id), col(r.epoch), col(r.seq))
     day: dict[str, Callable[[int], int]] = {}
     seen: set[tuple[str, str]] = set()
@@ -141,7 +141,7 @@ def _read_trials(
     arms = union_all(
         select(*offered).where(
             col(v.person).is_not(None),
-            within(stores, window, col(v.reserved_at_ms), col(v.store_id)),
+            of_campaigns(stores, window, v, col(v.reserved_at_ms)),
         ),
         select(
             col(h.campaign),
@@ -150,13 +150,11 @@ def _read_trials(
             literal(1),
         ).where(
             col(h.person).is_not(None),
-            within(stores, window, col(h.occurred_at_ms), col(h.store_id)),
+            of_campaigns(stores, window, h, col(h.occurred_at_ms)),
         ),
     ).subquery()
     # Only campaigns that hold somebody out are trials; the others need no look at the sales.
-    named = select(col(h.campaign)).where(
-        within(stores, window, col(h.occurred_at_ms), col(h.store_id))
-    )
+    named = select(col(h.campaign)).where(of_campaigns(stores, window, h, col(h.occurred_at_ms)))
     first = (
         select(
             arms.c.campaign,
@@ -200,9 +198,7 @@ def _read_after(
     connection: Connection, stores: Stores, window: Window, now_ms: int
 ) -> dict[str, int]:
     r, s = tables.Redemption, tables.Sale
-    here = and_(
-        col(r.person).is_not(None), within(stores, window, col(r.occurred_at_ms), col(r.store_id))
-    )
+    here = and_(col(r.person).is_not(None), of_campaigns(stores, window, r, col(r.occurred_at_ms)))
     moments: dict[int, dict[str, list[int]]] = {}
     found = select(col(r.person), col(r.campaign), col(r.occurred_at_ms)).where(here)
     for person, name, at_ms in _rows(connection, found.order_by(col(r.occurred_at_ms))):

@@ -32,7 +32,7 @@ def read_care(connection: Connection, stores: Stores, window: Window) -> CareTal
     """The counts of a window."""
     t = tables.Touchpoint
     store_id: Any = col(t.store_id)
-    here = within(stores, window, col(t.occurred_at_ms), store_id)
+    here = within(stores, window, col(t.occurred_at_ms), store_id, col(t.person))
     now_ms = stores.begins_ms(stores.home_zone, window.now_day)
     kinds = (COMPLAINT, RETURN, GIVEN, USED, *REWARDS)
     counts = select(col(t.kind), func.count()).where(here, col(t.kind).in_(kinds))
@@ -84,13 +84,14 @@ def read_care_whole(connection: Connection, stores: Stores, window: Window) -> C
     ).where(
         col(sent.referrer).is_not(None),
         col(sent.kind) == USED,
-        within(stores, window, col(sent.occurred_at_ms), sent_store),
+        within(stores, window, col(sent.occurred_at_ms), sent_store, col(sent.person)),
         bought,
     )
     ambassadors, buyers = _rows(connection, referred).one()
     store_id: Any = col(t.store_id)
     rewarded = select(func.count(distinct(col(t.person)))).where(
-        within(stores, window, col(t.occurred_at_ms), store_id), col(t.kind).in_(REWARDS)
+        within(stores, window, col(t.occurred_at_ms), store_id, col(t.person)),
+        col(t.kind).in_(REWARDS),
     )
     return CareWhole(ambassadors, buyers, _rows(connection, rewarded).scalar_one())
 

@@ -6,8 +6,9 @@ from sqlalchemy import Connection, and_, case, func, select
 from sqlmodel import col
 
 from sync_server import tables
+from sync_server.journeys.among import at_sale
 from sync_server.journeys.checkout import PRINTER, RECOVERED, Tills, TillTally
-from sync_server.journeys.columns import Stores, within
+from sync_server.journeys.columns import Stores, in_days, within
 from sync_server.journeys.tally import Window
 
 
@@ -19,7 +20,7 @@ def read_tills(connection: Connection, stores: Stores, window: Window) -> Tills:
     def till(store: str, name: str) -> TillTally:
         return tills.setdefault((store, name), TillTally())
 
-    here = within(stores, window, col(s.occurred_at_ms), col(s.store_id))
+    here = within(stores, window, col(s.occurred_at_ms), col(s.store_id), col(s.person))
     key = (col(s.store_id), col(s.till_id))
     is_refused = and_(col(s.person).is_(None), col(s.link_how).is_not(None))
     tenth_of: Any = case((col(s.duration_ms) > 0, col(s.duration_ms) // 100), else_=-1)
@@ -41,7 +42,9 @@ def read_tills(connection: Connection, stores: Stores, window: Window) -> Tills:
             found.tenths[int(tenth)] = sales
         till(store, name).add(found)
     vouchers: Any = select(col(f.store_id), col(f.till_id), func.count())
-    vouchers = vouchers.where(within(stores, window, col(f.occurred_at_ms), col(f.store_id)))
+    vouchers = vouchers.where(
+        in_days(stores, window, col(f.occurred_at_ms), col(f.store_id)), at_sale(f, window.only)
+    )
     for store, name, count in _rows(connection, vouchers.group_by(col(f.store_id), col(f.till_id))):
         till(store, name).refused_vouchers += count
     faults: Any = select(col(d.store_id), col(d.till_id), col(d.device), func.count())

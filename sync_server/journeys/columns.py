@@ -12,6 +12,7 @@ from sqlalchemy import (
     and_,
     case,
     distinct,
+    exists,
     false,
     func,
     or_,
@@ -21,6 +22,7 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import col
 
 from sync_server import tables
+from sync_server.journeys.among import among, at_sale
 from sync_server.journeys.days import day_begins_ms, day_counter
 from sync_server.journeys.tally import SalesTally, VoucherTally, Window
 from sync_server.journeys.touchpoint import Touchpoint, in_order
@@ -161,7 +163,7 @@ def read_enrolled_days(
 def read_sales(connection: Connection, stores: Stores, window: Window) -> SalesTally:
     """The counts over the sales of a window."""
     s = tables.Sale
-    here = within(stores, window, col(s.occurred_at_ms), col(s.store_id))
+    here = within(stores, window, col(s.occurred_at_ms), col(s.store_id), col(s.person))
     is_linked = col(s.person).is_not(None)
     unknown = and_(col(s.person).is_(None), col(s.link_how).is_not(None))
     row = connection.execute(
@@ -202,12 +204,12 @@ def read_vouchers(connection: Connection, stores: Stores, window: Window) -> Vou
     """The counts over the vouchers of a window's sales, and over those presented in it."""
     v, r, f = tables.Voucher, tables.Redemption, tables.VoucherRefusal
     states = select(col(v.state), func.count()).group_by(col(v.state))
-    states = states.where(within(stores, window, col(v.reserved_at_ms), col(v.store_id)))
+    states = states.where(of_campaigns(stores, window, v, col(v.reserved_at_ms)))
     redeemed = select(func.count(), func.sum(col(r.value_cents))).where(
-        within(stores, window, col(r.occurred_at_ms), col(r.store_id))
+        of_campaigns(stores, window, r, col(r.occurred_at_ms))
     )
     refused = select(col(f.reason), func.count()).group_by(col(f.reason))
-    refused = refused.where(within(stores, window, col(f.occurred_at_ms), col(f.store_id)))
+    refused = refused.where(_presented(stores, window))
     count, cents = connection.execute(redeemed).one()
     return VoucherTally(
         states=_counts(connection.execute(states).all()),
@@ -232,10 +234,53 @@ def _counts(rows: Sequence[Any]) -> dict[str, int]:
     return {str(name): int(count) for name, count in rows}
 
 
+def of_campaigns(
+    stores: Stores, window: Window, table: Any, at_ms: Mapped[int]
+) -> ColumnElement[bool]:
+    """Whether a row of a table of vouchers is in a window: `campaign`, `person`, `store_id`."""
+    here = [
+        in_days(stores, window, at_ms, col(table.store_id)),
+        among(table.person, window.holders),
+    ]
+    if window.campaign is not None:
+        here.append(col(table.campaign) == window.campaign)
+    return and_(*here)
+
+
+def _presented(stores: Stores, window: Window) -> ColumnElement[bool]:
+    """Whether a voucher that was refused is one that a window asks about."""
+    f, v = tables.VoucherRefusal, tables.Voucher
+    here = [
+        in_days(stores, window, col(f.occurred_at_ms), col(f.store_id)),
+        at_sale(f, window.holders),
+    ]
+    if window.campaign is not None:
+        same = (col(v.issuer) == col(f.issuer), col(v.serial) == col(f.serial))
+        here.append(exists().where(*same, col(v.campaign) == window.campaign))
+    return and_(*here)
+
+
 def within(
+    stores: Stores,
+    window: Window,
+    at_ms: Mapped[int],
+    store_id: Mapped[str],
+    person: Mapped[Any] | None = None,
+) -> ColumnElement[bool]:
+    """Whether a row is in a window: of one of its days and stores, and of one of its persons.
+
+    A row that is nobody's (`person` None) is in no window of some persons.
+    """
+    here = in_days(stores, window, at_ms, store_id)
+    if window.only is None:
+        return here
+    return false() if person is None else and_(here, among(person, window.only))
+
+
+def in_days(
     stores: Stores, window: Window, at_ms: Mapped[int], store_id: Mapped[str]
 ) -> ColumnElement[bool]:
-    """Whether a row is in a window: its day is the day of its own store's time zone.
+    """Whether a row's day is one of a window: that of its own store's time zone.
 
     Without a store it is that of most stores, and in no window of some stores.
     """

@@ -11,6 +11,7 @@ from threading import Lock
 
 from native.fold import Rows, Rules, RuleTable, Tables, Tally, add_to, person_trips
 from sync_server.journeys.model import Placement, Role
+from sync_server.journeys.persons import Persons
 from sync_server.journeys.rows import Vocabulary, add_touchpoints, empty_buffers, rows_of
 from sync_server.journeys.tally import (
     FIRST_SEEN,
@@ -150,8 +151,9 @@ def tally_windows(
     threads: int | None = None,
     *,
     buyers: bool = False,
+    only: Persons | None = None,
 ) -> list[Tally]:
-    """A tally of each window, all in one pass over the rows."""
+    """A tally of each window, all in one pass over the rows; of some persons, with `only`."""
     rules = rules_for(placement, vocabulary)
     enrolled = Enrolled(recording.enrolled_days)
     parts = threads or min(_cores(), 1 + len(rows) // ROWS_A_THREAD_MIN)
@@ -160,7 +162,8 @@ def tally_windows(
         tallies = [
             new_tally(rules, vocabulary, window, recording, buyers=buyers) for window in windows
         ]
-        add_to(tallies, rows, start, end, enrolled.persons, enrolled.days)
+        chosen = None if only is None else only.numbers
+        add_to(tallies, rows, start, end, enrolled.persons, enrolled.days, only=chosen)
         return tallies
 
     cuts = rows.cuts(parts)

@@ -14,7 +14,7 @@ from sync_server import tables
 from sync_server.journeys.campaign_reading import read_campaigns, read_campaigns_whole
 from sync_server.journeys.care_reading import read_care, read_care_whole
 from sync_server.journeys.checkout_reading import read_tills
-from sync_server.journeys.columns import Stores, within
+from sync_server.journeys.columns import Stores, in_days
 from sync_server.journeys.metrics import MetricTally
 from sync_server.journeys.model import Placement
 from sync_server.journeys.rfm import RFM_DAYS, Bought, rfm_of
@@ -44,7 +44,7 @@ def read_sources(
         campaigns=read_campaigns(connection, stores, window),
         whole=Whole(
             campaigns=read_campaigns_whole(connection, stores, window, apart),
-            rfm=rfm_of(bought, window.now_day),
+            rfm=rfm_of(bought, window.now_day, window.only),
             care=read_care_whole(connection, stores, window),
         ),
         kinds_known=frozenset(name for name in vocabulary.kinds.names if name is not None),
@@ -57,11 +57,14 @@ def rfm_window(window: Window) -> Window:
 
 
 def read_metrics(connection: Connection, window: Window) -> MetricTally:
-    """The channel metrics of a window; of a store those that were sent for it.
+    """The channel metrics of a window; of a store or campaign those that were sent for it. Whom
+    they are of nobody knows: with segments there are none.
 
     A source that sends a day's total beside its parts (of campaigns, of stores) is not counted
     twice: where the total is there, the parts are passed over.
     """
+    if window.holders is not None:
+        return MetricTally()
     m = tables.ChannelMetric
     name: list[Any] = [col(m.day), col(m.metric), col(m.channel), col(m.source)]
     days = (col(m.day) >= window.first_day, col(m.day) < window.end_day)
@@ -77,6 +80,8 @@ def read_metrics(connection: Connection, window: Window) -> MetricTally:
     by_store: Any = select(*columns).where(*days)
     if window.stores is not None:
         by_store = by_store.where(col(m.store_id).in_(window.stores))
+    if window.campaign is not None:
+        by_store = by_store.where(col(m.campaign) == window.campaign)
     s = by_store.subquery()
     wholes = (
         select(
@@ -105,11 +110,15 @@ def read_metrics(connection: Connection, window: Window) -> MetricTally:
 
 
 def read_nobodys(connection: Connection, stores: Stores, window: Window) -> dict[str, int]:
-    """Kind → touchpoints of a window that belong to nobody known."""
+    """Kind → touchpoints of a window that belong to nobody known; of a campaign, its own."""
+    if window.holders is not None:
+        return {}
     t = tables.Touchpoint
     store_id: Any = col(t.store_id)
-    here = within(stores, window, col(t.occurred_at_ms), store_id)
+    here = in_days(stores, window, col(t.occurred_at_ms), store_id)
     statement = select(col(t.kind), func.count()).where(col(t.person).is_(None), here)
+    if window.campaign is not None:
+        statement = statement.where(col(t.campaign) == window.campaign)
     return {
         str(kind): int(count) for kind, count in connection.execute(statement.group_by(col(t.kind)))
     }

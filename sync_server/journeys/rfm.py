@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec import Struct
 
+from sync_server.journeys.persons import Persons
+
 RFM_DAYS = 365
 """The days before the summary's day whose purchases count."""
 CLASSES = 5
@@ -110,14 +112,21 @@ def segments_of(scores: Scores) -> Any:
     )
 
 
-def rfm_of(bought: Bought, now_day: int) -> Rfm | None:
-    """The segments as of the beginning of `now_day`; None when nobody bought."""
-    if not len(bought.persons):
+def rfm_of(bought: Bought, now_day: int, only: Persons | None = None) -> Rfm | None:
+    """The segments as of the beginning of `now_day`; None when nobody bought.
+
+    Scores are those among all who bought; with `only`, these persons alone are counted.
+    """
+    asked = np.ones(len(bought.persons), dtype=bool)
+    if only is not None:
+        asked = np.isin(np.asarray(bought.persons, dtype=np.int64), np.asarray(only.numbers))
+    if not asked.any():
         return None
-    scores = scores_of(bought)
-    segment = segments_of(scores)
-    days_ago = now_day - np.asarray(bought.last_day)
-    purchases, cents = np.asarray(bought.purchases), np.asarray(bought.cents)
+    of_all = scores_of(bought)
+    segment = segments_of(of_all)[asked]
+    scores = Scores(*(values[asked] for values in of_all))
+    days_ago = now_day - np.asarray(bought.last_day)[asked]
+    purchases, cents = np.asarray(bought.purchases)[asked], np.asarray(bought.cents)[asked]
     found: list[RfmSegment] = []
     for place, name in enumerate(RfmName):
         mine = segment == place

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import NamedTuple
 
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from native.fold import Rows
@@ -11,7 +12,9 @@ from sync_server.database import Database
 from sync_server.journeys import columns, days
 from sync_server.journeys.asking import UnknownError, or_today, windows
 from sync_server.journeys.compiled import in_words, journey_of, tally_windows
+from sync_server.journeys.filters import EVERYTHING, Filters
 from sync_server.journeys.model import Model, Placement, Trade
+from sync_server.journeys.narrowing import narrowed, read_campaign_names, stores_asked
 from sync_server.journeys.person import PersonJourney, person_journey
 from sync_server.journeys.reading import read_sources, rfm_window
 from sync_server.journeys.rfm import Bought
@@ -20,15 +23,20 @@ from sync_server.journeys.summary import Figures, Summary, figures
 from sync_server.journeys.tally import Window
 from sync_server.journeys.touchpoint import Touchpoint, date_of, day_of
 from sync_server.journeys.trips import Recording
+from sync_server.registry.store_groups import list_groups
 
 DEFAULT_MODEL = "orientation-to-loyalty"
 
 
 class Choices(NamedTuple):
-    """What can be asked about: stores, and the first and last day with a sale."""
+    """What can be asked about: stores, groups of them, campaigns with an offer or metrics, and the
+    first and last day with a sale.
+    """
 
     stores: list[columns.StoreName]
     recorded: tuple[date, date] | None
+    groups: list[str]
+    campaigns: list[str]
 
 
 def choices(database: Database, now_ms: int) -> Choices:
@@ -36,9 +44,10 @@ def choices(database: Database, now_ms: int) -> Choices:
     with database.read() as connection:
         stores = columns.read_stores(connection)
         recorded = columns.read_recorded_days(connection, stores, now_ms)
-    if recorded is None:
-        return Choices(stores.names, None)
-    return Choices(stores.names, (date_of(recorded[0]), date_of(recorded[1])))
+        groups = [found.group for found in list_groups(connection)]
+        campaigns = read_campaign_names(connection)
+    span = None if recorded is None else (date_of(recorded[0]), date_of(recorded[1]))
+    return Choices(stores.names, span, groups, campaigns)
 
 
 def choose_model(models: Mapping[str, Model], model: str) -> Model:
@@ -61,16 +70,21 @@ def summary(
     end: date | None = None,
     store: str | None = None,
     as_of: date | None = None,
+    *,
+    filters: Filters = EVERYTHING,
 ) -> Summary:
     """The summary of the days from `first` up to, not including, `end`, and of those before.
 
     Days are the stores' own. `first` and `end` default to all that was recorded, `as_of` to
     `end`: trips are open, dropped off or lapsed as of the beginning of that day. `now_ms` is the
-    office's clock; sales from after it do not count as the last ones recorded. Raises
-    `UnknownError` and `PeriodError`.
+    office's clock; sales from after it do not count as the last ones recorded. `filters` narrow it,
+    the period before too. Raises `UnknownError` and `PeriodError`.
     """
+    if store is not None:
+        filters = replace(filters, stores=tuple(sorted({*filters.stores, store})))
     with database.read() as connection:
-        asked = windows(connection, now_ms, first, end, () if store is None else (store,), as_of)
+        chosen = stores_asked(connection, filters)
+        asked = windows(connection, now_ms, first, end, chosen, as_of)
         stores, recorded, window = asked.stores, asked.recorded, asked.current
         placement = model.for_trade(trade)
         recording = Recording(
@@ -84,7 +98,10 @@ def summary(
         rows = rows_of(buffers)
 
         def of(part: Window) -> Figures:
-            return _figures(connection, stores, placement, part, rows, vocabulary, recording)
+            folded = (connection, stores, placement, part, rows, vocabulary, recording)
+            if filters.narrows_persons:
+                return _narrowed_figures(*folded, filters)
+            return _figures(*folded)
 
         return Summary(
             model=model.id,
@@ -92,11 +109,12 @@ def summary(
             first=date_of(window.first_day),
             end=date_of(window.end_day),
             as_of=date_of(window.now_day),
-            store=store,
+            store=chosen[0] if len(chosen) == 1 else None,
             recording_began=date_of(recorded[0]) if recorded else None,
             events_synced=columns.read_events_count(connection),
             current=of(window),
             previous=of(asked.previous) if asked.previous else None,
+            filters=filters,
         )
 
 
@@ -155,4 +173,29 @@ def _figures(
         columns.read_sales(connection, stores, window),
         columns.read_vouchers(connection, stores, window),
         read_sources(connection, stores, window, vocabulary, placement, Bought(*year.buyers())),
+    )
+
+
+def _narrowed_figures(
+    connection: Connection,
+    stores: columns.Stores,
+    placement: Placement,
+    window: Window,
+    rows: Rows,
+    vocabulary: Vocabulary,
+    recording: Recording,
+    filters: Filters,
+) -> Figures:
+    """The figures of some persons; their segments are those among all customers."""
+    year = (rfm_window(window),)
+    (of_all,) = tally_windows(rows, vocabulary, placement, year, recording, buyers=True)
+    bought = Bought(*of_all.buyers())
+    window = narrowed(connection, stores, window, filters, bought)
+    (here,) = tally_windows(rows, vocabulary, placement, (window,), recording, only=window.only)
+    return figures(
+        placement.model,
+        in_words(here, placement, vocabulary),
+        columns.read_sales(connection, stores, window),
+        columns.read_vouchers(connection, stores, window),
+        read_sources(connection, stores, window, vocabulary, placement, bought),
     )

@@ -70,6 +70,9 @@ SUMMARY_COLUMNS = (
     Column("item", TEXT),
     Column("figure", TEXT),
     Column("value", REAL),
+    Column("stores", TEXT),
+    Column("campaign", TEXT),
+    Column("segments", TEXT),
 )
 TRANSITION_COLUMNS = (
     Column("period", TEXT),
@@ -105,12 +108,20 @@ def summary_sheet(summary: Summary) -> Sheet:
         summary.end,
         summary.as_of,
     )
+    filters = summary.filters
+    narrowed = (
+        ", ".join((*filters.stores, *filters.groups)) or None,
+        filters.campaign,
+        ", ".join(filters.segments) or None,
+    )
     rows: list[tuple[Any, ...]] = []
     for period in ("current", "previous"):
         figures = getattr(summary, period)
         if figures is not None:
             for group, value in msgspec.to_builtins(figures).items():
-                rows += [(*about, period, group, *row) for row in _numbers(value, "", ())]
+                rows += [
+                    (*about, period, group, *row, *narrowed) for row in _numbers(value, "", ())
+                ]
     return Sheet(SUMMARY_COLUMNS, rows)
 
 

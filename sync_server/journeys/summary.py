@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from sync_server.journeys.care import Care, care_of
 from sync_server.journeys.checkout import Checkout, Till, checkout_of, stores_of, tills_of
 from sync_server.journeys.customers import Cohort, Customers, cohorts_of, customers_of
+from sync_server.journeys.filters import EVERYTHING, Filters
 from sync_server.journeys.kpis import Ground, KpiValue, kpis_of
 from sync_server.journeys.model import Model, Trade
 from sync_server.journeys.opportunities import (
@@ -128,6 +129,8 @@ class Summary(Struct, frozen=True):
     current: Figures
     previous: Figures | None
     """As many days, right before; None when recording began later than those."""
+    filters: Filters = EVERYTHING
+    """What it is narrowed to. `store` is the only store that was asked about, if it is one."""
 
 
 def figures(

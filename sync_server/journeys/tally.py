@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from msgspec import Struct, field
 
+from sync_server.journeys.persons import Persons
 from sync_server.journeys.touchpoint import FIRST_DAY, MINUTE_MS, PURCHASE, date_of
 from sync_server.journeys.trips import Journey, Outcome, Placed, Standing, Trip
 
@@ -31,13 +32,24 @@ class Window(Struct, frozen=True):
     """What a summary is about: the days from `first_day` up to, not including, `end_day`.
 
     Figures are as of the beginning of `now_day`. `stores` are those that are asked about; None: all
-    of them, and what happened in no store.
+    of them, and what happened in no store. Windows that `narrowing.narrowed` makes have persons.
     """
 
     first_day: int
     end_day: int
     now_day: int
     stores: frozenset[str] | None = None
+    only: Persons | None = None
+    """Whose journeys, sales and touchpoints count; None: everybody's, and what is nobody's."""
+    campaign: str | None = None
+    """Whose vouchers and metrics count; None: those of all campaigns."""
+    holders: Persons | None = None
+    """The persons whose vouchers count: with a campaign, held out or not; None: everybody's."""
+
+    @property
+    def has_filters(self) -> bool:
+        """Whether more is asked than days and stores."""
+        return self.only is not None or self.campaign is not None
 
     def has(self, day: int, store: str | None) -> bool:
         """Whether something of that day and store is in the window."""

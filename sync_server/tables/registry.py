@@ -23,6 +23,13 @@ class Store(Table, table=True):
     created_at_ms: int = Field(sa_type=BigInteger)
 
 
+class StoreGroup(Table, table=True):
+    """A store of a group that head office asks about; a store can be in several."""
+
+    group_name: str = Field(primary_key=True, max_length=TEXT_CHARS_MAX)
+    store_id: str = Field(primary_key=True, foreign_key="store.store_id", max_length=TEXT_CHARS_MAX)
+
+
 class Till(Table, table=True):
     """A till as it is now: `epoch` 0 and no key until it is enrolled."""
 

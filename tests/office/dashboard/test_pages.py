@@ -1,5 +1,7 @@
 """The pages and the API over HTTP, of an office that a till has told of its week."""
 
+import csv
+import io
 import json
 import re
 from datetime import date
@@ -8,12 +10,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 
 from sync_server.auth.users import Role
 from sync_server.journeys.model_file import SHIPPED
 from sync_server.journeys.person import PersonJourney
+from sync_server.journeys.sheets import MEDIA_TYPES, Format
 from sync_server.journeys.summary import Summary
+from sync_server.registry.store_groups import set_group
 from wire.batches import Refusal
 from wire.events import Link
 
@@ -246,6 +251,9 @@ def test_the_summary_is_what_the_tills_sent(week: "Week") -> None:
         ("from=2017-05-15&to=2017-05-15", 400),
         ("from=soon", 400),
         ("store=nowhere", 404),
+        ("group=none", 404),
+        ("campaign=none", 404),
+        ("segment=heroes", 400),
         ("model=none", 404),
         ("trade=piracy", 400),
         ("from=2017-05-15&to=2017-05-16&as_of=2017-05-15", 400),
@@ -257,6 +265,89 @@ def test_a_summary_that_cannot_be_is_refused_with_what_to_do(
     answer = week.desk.get(f"/v1/summary?{query}")
     assert answer.status_code == status
     refusal(answer)
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "parquet"])
+@pytest.mark.parametrize("is_asked_by_header", [False, True])
+def test_a_summary_is_given_in_the_format_asked_for(
+    week: "Week", form: str, is_asked_by_header: bool
+) -> None:
+    query = "/v1/summary?from=2017-05-15&to=2017-05-22"
+    headers = {"Authorization": f"Bearer {week.desk.token()}"}
+    if is_asked_by_header:
+        answer = week.desk.http.get(query, headers={**headers, "Accept": MEDIA_TYPES[Format(form)]})
+    else:
+        answer = week.desk.http.get(f"{query}&format={form}", headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].split(";")[0] == MEDIA_TYPES[Format(form)]
+    assert answer.headers["vary"] == "Accept"
+    assert ("content-disposition" in answer.headers) == (form != "json")
+    if form == "json":
+        assert answer.json()["current"]["totals"]["sales"] == week.sales
+        return
+    if form == "csv":
+        rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    else:
+        rows = pq.read_table(io.BytesIO(answer.content)).to_pylist()
+    (sales,) = (row for row in rows if (row["group"], row["figure"]) == ("totals", "sales"))
+    assert float(sales["value"]) == week.sales
+
+
+def test_a_format_that_is_none_is_refused_with_those_that_are(week: "Week") -> None:
+    found = refusal(week.desk.get("/v1/summary?format=xlsx"))
+    assert found.code == "format"
+    assert "json, csv, parquet" in found.fix
+
+
+@pytest.mark.parametrize("table", ["transitions", "trips"])
+def test_other_tables_are_given_in_the_format_asked_for(week: "Week", table: str) -> None:
+    days = "from=2017-05-15&to=2017-05-22"
+    plain = week.desk.get(f"/v1/{table}?{days}").json()
+    as_csv = week.desk.get(f"/v1/{table}?{days}&format=csv")
+    rows = list(csv.DictReader(io.StringIO(as_csv.text, newline="")))
+    assert len(rows) == len(plain) > 0
+    assert list(rows[0]) == list(plain[0])
+    few = week.desk.get(f"/v1/{table}?{days}&segment=champions&store=north").json()
+    assert 0 < len(few) < len(plain)
+
+
+def test_a_summary_can_be_narrowed_over_http_and_on_the_page(week: "Week") -> None:
+    with week.desk.office.database.write() as connection:
+        set_group(connection, "<b>all</b>", ["north"])
+    query = "campaign=welcome&group=%3Cb%3Eall%3C%2Fb%3E&segment=champions&segment=loyal"
+    found = week.desk.get(f"/v1/summary?{query}").json()
+    assert found["filters"] == {
+        "stores": [],
+        "groups": ["<b>all</b>"],
+        "campaign": "welcome",
+        "segments": ["champions", "loyal"],
+    }
+    assert found["current"]["totals"]["sales"] == 6  # those of member 42
+    html = page(week.desk, "/?campaign=welcome&group=%3Cb%3Eall%3C%2Fb%3E&segment=champions")
+    assert "<b>all" not in html
+    text = words(html)
+    assert "campaign welcome · Champions" in text
+    assert "Sales 6" in text
+    assert "sales of nobody known" in text
+    (address,) = re.findall(r'href="(/v1/summary[^"]*?)">', html)[:1]
+    as_data = week.desk.get(address.replace("&amp;", "&")).json()
+    assert as_data["filters"]["groups"] == ["<b>all</b>"]
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("group=none", "store-group"),
+        ("campaign=none", "Nothing is known of this campaign"),
+        ("segment=heroes", "There is no such segment"),
+    ],
+)
+def test_a_filter_that_is_not_there_is_told_on_the_page(
+    week: "Week", query: str, told: str
+) -> None:
+    html = page(week.desk, f"/?{query}", 404)
+    assert told in words(html)
+    assert 'role="alert"' in html
 
 
 def test_a_journey_is_given_as_data(week: "Week") -> None:
@@ -310,5 +401,6 @@ def test_the_document_describes_the_summary_as_it_is(week: "Week") -> None:
     route = document["paths"]["/v1/summary"]["get"]
     check(answer, route["responses"]["200"]["content"]["application/json"]["schema"])
     assert {parameter["name"] for parameter in route["parameters"]} == {
-        *("from", "to", "as_of", "store", "model", "trade", "format")
+        *("from", "to", "as_of", "store", "model", "trade", "format"),
+        *("group", "campaign", "segment"),
     }

@@ -17,8 +17,10 @@ from sqlalchemy.engine import URL
 
 from sync_server import tables
 from sync_server.database import Database
+from sync_server.journeys.filters import Filters
 from sync_server.journeys.model_file import load_models
 from sync_server.journeys.opportunities import LossKind
+from sync_server.journeys.rfm import RfmName
 from sync_server.journeys.service import summary
 from sync_server.journeys.summary import Figures, Summary
 from sync_server.journeys.trips import Outcome
@@ -215,6 +217,30 @@ def test_a_store_has_the_figures_of_its_own_baskets(year: Year, store: str) -> N
     sql = f"""SELECT count(*), sum(cents), count(DISTINCT person),
                      (SELECT count(*) FROM trip WHERE store = '{store}' AND $in_period)
               FROM basket WHERE store = '{store}' AND $in_period"""
+    totals = found.totals
+    assert year.ask(sql, FIRST, END) == [
+        (totals.sales, totals.turnover_cents, totals.persons, totals.trips)
+    ]
+
+
+def test_a_segment_has_the_baskets_of_its_customers(year: Year) -> None:
+    model = load_models()["orientation-to-loyalty"]
+    champions = Filters(segments=(RfmName.CHAMPIONS,))
+    found = summary(year.database, model, NOW_MS, first=FIRST, end=END, filters=champions).current
+    sql = """WITH spent AS (SELECT person, sum(cents) AS cents FROM basket
+                            WHERE day >= getvariable('as_of') - 365 AND day < getvariable('as_of')
+                            GROUP BY person),
+                  bought AS (SELECT person, max(day) AS last, count(*) AS n FROM trip
+                             WHERE day >= getvariable('as_of') - 365 GROUP BY person),
+                  scored AS (SELECT person,
+                      1 + 5 * (rank() OVER (ORDER BY last) - 1) // count(*) OVER () AS r,
+                      1 + 5 * (rank() OVER (ORDER BY n) - 1) // count(*) OVER () AS f,
+                      1 + 5 * (rank() OVER (ORDER BY cents) - 1) // count(*) OVER () AS m
+                      FROM bought JOIN spent USING (person)),
+                  champion AS (SELECT person FROM scored WHERE r >= 4 AND f >= 4 AND m >= 4)
+             SELECT count(*), sum(cents), count(DISTINCT person),
+                    (SELECT count(*) FROM trip WHERE person IN (FROM champion) AND $in_period)
+             FROM basket WHERE person IN (FROM champion) AND $in_period"""
     totals = found.totals
     assert year.ask(sql, FIRST, END) == [
         (totals.sales, totals.turnover_cents, totals.persons, totals.trips)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sync_server.journeys.filters import Filters
 from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import load_models
 from sync_server.journeys.service import summary
@@ -112,7 +113,9 @@ def test_trips_are_a_table_of_those_that_opened_in_the_period_and_store(shop: "S
     shop.save()
     table = trip_sheet(shop.database, MODEL, NOW_MS, Trade.GROCERY, *DAYS)
     assert [row[:2] for row in table.rows] == [(1, 2), (2, 1)]
-    (row,) = trip_sheet(shop.database, MODEL, NOW_MS, Trade.GROCERY, *DAYS, ["north"]).rows
+    (row,) = trip_sheet(
+        shop.database, MODEL, NOW_MS, Trade.GROCERY, *DAYS, None, Filters(stores=("north",))
+    ).rows
     trip = dict(zip((column.name for column in table.columns), row, strict=True))
     assert trip["phases"] == "loyalty"
     assert (trip["outcome"], trip["caused_by"], trip["days_since_purchase"]) == (
