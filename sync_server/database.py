@@ -1,6 +1,5 @@
 """The office's database: one engine, short transactions, one writer at a time on SQLite."""
 
-import threading
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
@@ -17,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from sync_server.errors import DatabaseError, RowRefused
 from sync_server.tables import Table
+from sync_server.turns import Turns
 
 BUSY_WAIT_S_MAX = 10
 CONNECT_WAIT_S_MAX = 5
@@ -48,7 +48,10 @@ class Database:
         self.url = url
         self.on_sqlite = url.get_backend_name() == "sqlite"
         self.engine = _sqlite_engine(url) if self.on_sqlite else _postgresql_engine(url)
-        self._writer = threading.Lock()
+        # Who writes finds the pages in memory that were written before: SQLite forgets them where
+        # another connection wrote.
+        self.writer = _sqlite_engine(url, connections=1) if self.on_sqlite else self.engine
+        self._turns = Turns()
 
     @contextmanager
     def read(self) -> Generator[Connection]:
@@ -56,25 +59,37 @@ class Database:
         with _told(), self.engine.connect() as connection, connection.begin():
             yield connection
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody of this process waits to write, or did a moment ago.
+
+        Where one writes at a time (SQLite): a transaction that can be short should be.
+        """
+        return self._turns.are_wanted
+
     @contextmanager
-    def write(self) -> Generator[Connection]:
-        """A transaction that is durable when the block has ended. Raises `DatabaseError`."""
+    def write(self, *, is_patient: bool = False) -> Generator[Connection]:
+        """A transaction that is durable when the block has ended. Raises `DatabaseError`.
+
+        Where one writes at a time, who `is_patient` lets others go first for a while.
+        """
         if not self.on_sqlite:
             with _told(), self.engine.begin() as connection:
                 yield connection
             return
-        if not self._writer.acquire(timeout=BUSY_WAIT_S_MAX):
+        if not self._turns.take(BUSY_WAIT_S_MAX, is_patient=is_patient):
             raise _busy()
         try:
-            writer = self.engine.execution_options(immediate=True)
+            writer = self.writer.execution_options(immediate=True)
             with _told(), writer.begin() as connection:
                 yield connection
         finally:
-            self._writer.release()
+            self._turns.give_back()
 
     def close(self) -> None:
         """Gives back every connection."""
         self.engine.dispose()
+        self.writer.dispose()
 
 
 def lock_exclusive(connection: Connection, lock: Lock) -> None:
@@ -169,10 +184,8 @@ def _explain(error: SQLAlchemyError | psycopg.Error) -> DatabaseError:
     )
 
 
-def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(
-        url, pool_size=POOL_CONNECTIONS_MAX, max_overflow=0, pool_timeout=BUSY_WAIT_S_MAX
-    )
+def _sqlite_engine(url: URL, connections: int = POOL_CONNECTIONS_MAX) -> Engine:
+    engine = create_engine(url, pool_size=connections, max_overflow=0, pool_timeout=BUSY_WAIT_S_MAX)
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: Any) -> None:  # pyright: ignore[reportUnusedFunction]

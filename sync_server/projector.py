@@ -44,6 +44,9 @@ from sync_server.tables import (
 )
 
 EVENTS_A_STEP = 4_000
+EVENTS_A_SHORT_STEP = 500
+"""While batches wait for SQLite's one writer: less than a tenth of a second between them, and, with
+`turns.PATIENCE_S` before each, still more than a chain sells."""
 BUSY_S = 0.1
 """How long a command waits for another process that projects."""
 LOG = "log"
@@ -94,7 +97,7 @@ def follower(office: Office) -> Follower:
         done = project_step(office)
         if not done:
             return Did.NOTHING
-        return Did.FULL if done >= EVENTS_A_STEP else Did.SOME
+        return Did.FULL if done >= EVENTS_A_SHORT_STEP else Did.SOME
 
     def rest() -> float:
         with office.database.read() as connection:
@@ -134,7 +137,7 @@ def project_step(office: Office) -> int | None:
 
     None while another process projects.
     """
-    with office.database.write() as connection:
+    with office.database.write(is_patient=True) as connection:
         if not try_lock(connection, Lock.PROJECTOR):
             return None
         sale_days.require(connection)
@@ -186,9 +189,11 @@ def _skip(office: Office, upto: int, error: RowRefused) -> int | None:
 
 
 def _step(office: Office, upto: int, events_max: int) -> int | None:
-    with office.database.write() as connection:
+    with office.database.write(is_patient=True) as connection:
         if not try_lock(connection, Lock.PROJECTOR):
             return None
+        if office.database.is_wanted:
+            events_max = min(events_max, EVENTS_A_SHORT_STEP)
         rows = _read(connection, upto, events_max)
         if not rows:
             return 0

@@ -217,7 +217,7 @@ def test_a_full_disk_is_told_and_nothing_is_acknowledged(
 ) -> None:
     for _ in range(400):
         till.add(sale())
-    engine = desk.office.database.engine
+    engine = desk.office.database.writer
     with closing(engine.raw_connection()) as raw:
         cursor = raw.cursor()
         cursor.execute("VACUUM")  # other tests left pages free, and those are no growth
