@@ -11,6 +11,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Redirect
 
 from sync_server.errors import DatabaseError, OfficeError, Refused
+from sync_server.history.history import History
 from sync_server.office import Office
 from wire.batches import Refusal
 
@@ -20,6 +21,8 @@ AnyRequest = Request[Any, Any, Any]
 TIME_HEADER = "Office-Time-Ms"
 RETRY_AFTER_S = 5
 SIGN_IN_PATH = "/sign-in"
+HISTORY = "history"
+"""Its name in the application's state."""
 
 _MEANING = {
     400: "The request could not be understood.",
@@ -51,6 +54,13 @@ def office_of(request: AnyRequest) -> Office:
     office = request.app.state["office"]
     assert isinstance(office, Office)
     return office
+
+
+def history_of(request: AnyRequest) -> History | None:
+    """The kept touchpoints that summaries of this application are made of, if it keeps any."""
+    history = request.app.state[HISTORY]
+    assert history is None or isinstance(history, History)
+    return history
 
 
 def refused(request: AnyRequest, error: Refused) -> Response[Any]:

@@ -15,6 +15,7 @@ from litestar.types import Message, Scope
 
 from sync_server import health
 from sync_server.answers import (
+    HISTORY,
     TIME_HEADER,
     on_fault,
     on_http_error,
@@ -32,6 +33,7 @@ from sync_server.errors import OfficeError, Refused
 from sync_server.feed import routes as feed_routes
 from sync_server.feed.parts import FeedParts
 from sync_server.feed.watch import closed_by_signals
+from sync_server.history.history import history_for
 from sync_server.ingest import routes as ingest_routes
 from sync_server.ingest.together import Together
 from sync_server.logs import set_up_logs
@@ -54,17 +56,22 @@ def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
     projector = follower(office) if is_projecting else None
     touchpoints = touchpoint_serving.Serving(office, is_projecting=is_projecting)
     feed_parts = FeedParts()
+    history = history_for(office)
 
     @asynccontextmanager
     async def beside(_: Litestar) -> AsyncGenerator[None]:
         if projector is not None:
             projector.start()
+            if history is not None:
+                history.start()
         try:
             with closed_by_signals(feed_parts.watch):
                 yield
         finally:
             if projector is not None:
                 await sync_to_thread(projector.stop, STOP_WAIT_S_MAX)
+                if history is not None:
+                    await sync_to_thread(history.stop)
             office.database.close()
 
     return Litestar(
@@ -87,6 +94,7 @@ def create_app(office: Office, *, is_projecting: bool = True) -> Litestar:
                 "till_rate": till_rate(),
                 "feed_parts": feed_parts,
                 "projector": projector,
+                HISTORY: history,
                 touchpoint_serving.STATE: touchpoints,
             }
         ),

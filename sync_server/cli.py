@@ -10,6 +10,7 @@ import typer
 
 from sync_server.commands import (
     columns,
+    history,
     imports,
     journeys,
     members,
@@ -37,6 +38,7 @@ app.command()(running.project)
 app.command()(journeys.summary)
 app.command()(journeys.route)
 app.command()(journeys.journey)
+app.command()(journeys.changes)
 app.command()(quarantine.alarms)
 imports.members_app.command("remove")(members.remove_member)
 imports.members_app.command("density")(members.density)
@@ -48,6 +50,7 @@ app.add_typer(imports.products_app, name="products")
 app.add_typer(registry.offers_app, name="offers")
 app.add_typer(users.user_app, name="user")
 app.add_typer(models.models_app, name="models")
+app.add_typer(history.history_app, name="history")
 app.add_typer(quarantine.quarantine_app, name="quarantine")
 app.add_typer(touchpoints.touchpoints_app, name="touchpoints")
 app.add_typer(columns.columns_app, name="journeys")

@@ -11,6 +11,7 @@ from sync_server.errors import SettingsError
 
 DATA_VARIABLE = "KLANTREIS_DATA"
 DATABASE_VARIABLE = "DATABASE_URL"
+HISTORY_VARIABLE = "KLANTREIS_HISTORY"
 
 
 class Settings(NamedTuple):
@@ -18,6 +19,8 @@ class Settings(NamedTuple):
 
     data_dir: Path
     database_url: URL
+    keeps_history: bool = True
+    """Whether summaries come from kept columns (`sync_server.history`)."""
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
@@ -31,9 +34,21 @@ def read_settings(data_dir: Path | None, environ: Mapping[str, str]) -> Settings
     chosen = data_dir or Path(environ.get(DATA_VARIABLE) or default_data_dir(environ))
     directory = chosen.expanduser().absolute()
     given = environ.get(DATABASE_VARIABLE)
+    keeps_history = _keeps_history(environ.get(HISTORY_VARIABLE) or "on")
     if not given:
-        return Settings(directory, URL.create("sqlite", database=str(directory / "office.db")))
-    return Settings(directory, _database_url(given))
+        url = URL.create("sqlite", database=str(directory / "office.db"))
+        return Settings(directory, url, keeps_history)
+    return Settings(directory, _database_url(given), keeps_history)
+
+
+def _keeps_history(given: str) -> bool:
+    if given not in ("on", "off"):
+        raise SettingsError(
+            "history",
+            f"{HISTORY_VARIABLE} is {given!r}.",
+            f"Set {HISTORY_VARIABLE} to on or off; without it, it is on.",
+        )
+    return given == "on"
 
 
 def _database_url(given: str) -> URL:

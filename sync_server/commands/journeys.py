@@ -17,6 +17,8 @@ from sync_server.commands.console import (
     print_table,
 )
 from sync_server.errors import OfficeError, RegistryError
+from sync_server.history.history import history_for
+from sync_server.journeys.changes import PERSONS_A_PAGE, PERSONS_A_PAGE_MAX, PersonNow, read_changes
 from sync_server.journeys.filters import Filters
 from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import current_models
@@ -102,6 +104,7 @@ def summary(
             _day(end),
             as_of=_day(as_of),
             filters=filters,
+            history=history_for(office),
         )
         if form is not None or out is not None:
             days = (_day(first), _day(end), _day(as_of), filters)
@@ -195,6 +198,42 @@ def journey(
         print_json(found)
     else:
         _print_journey(found)
+
+
+def changes(
+    cursor: Annotated[
+        str | None, typer.Option(help="That of the answer before; without one: everybody.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=PERSONS_A_PAGE_MAX, help="Persons at most.")
+    ] = PERSONS_A_PAGE,
+    model: Annotated[str | None, typer.Option(help="One model only.")] = None,
+    trade: TradeName = Trade.GROCERY,
+    data: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prints whose journeys changed since the last pull, and where they are now."""
+    with opened(data) as office:
+        models = current_models(office.settings.data_dir / "models")
+        if model is not None:
+            models = {model: choose_model(models, model)}
+        found = read_changes(office.database, models, office.now_ms(), trade, cursor, limit)
+    if as_json:
+        print_json(found)
+        return
+    header = ("person", "model", "phase", "trip", "outcome")
+    print_table(header, [row for person in found.persons for row in _changed(person)])
+    more = "there is more" if found.has_more else "that is all"
+    typer.echo(f"\nAs of {found.as_of}; {more}. Next: --cursor {found.cursor}")
+
+
+def _changed(found: PersonNow) -> list[tuple[object, ...]]:
+    if found.is_gone:
+        return [(found.person, "-", "gone", "-", "-")]
+    return [
+        (found.person, model, now.phase or "-", now.trip, now.outcome)
+        for model, now in found.models.items()
+    ]
 
 
 def _journey(

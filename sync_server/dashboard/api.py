@@ -1,4 +1,4 @@
-"""`GET /v1/summary`, `/v1/persons/{person}/journey`, `/v1/models`."""
+"""`GET /v1/summary`, `/v1/changes`, `/v1/persons/{person}/journey`, `/v1/models`."""
 
 from datetime import date
 from typing import Annotated, Any
@@ -9,10 +9,17 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
 
-from sync_server.answers import AnyRequest, office_of, refusals
+from sync_server.answers import AnyRequest, history_of, office_of, refusals
 from sync_server.auth.guards import any_user, head_office
 from sync_server.errors import Refused
 from sync_server.journeys.asking import STORES_MAX
+from sync_server.journeys.changes import (
+    CURSOR_CHARS_MAX,
+    PERSONS_A_PAGE,
+    PERSONS_A_PAGE_MAX,
+    ChangePage,
+    read_changes,
+)
 from sync_server.journeys.model import Model, Trade
 from sync_server.journeys.model_file import current_models
 from sync_server.journeys.narrowing import filters_of
@@ -88,6 +95,14 @@ FormatName = Annotated[
         description="json, csv or parquet; default: what the Accept header asks for, else json.",
     ),
 ]
+Cursor = Annotated[
+    str | None,
+    QueryParameter(max_length=CURSOR_CHARS_MAX, description="That of the answer before."),
+]
+Limit = Annotated[int, QueryParameter(ge=1, le=PERSONS_A_PAGE_MAX, description="Persons at most.")]
+OneModel = Annotated[
+    str | None, QueryParameter(max_length=64, description="One model only; default: all.")
+]
 PersonNumber = Annotated[int, PathParameter(ge=0, le=PERSON_MAX)]
 
 
@@ -147,7 +162,15 @@ def get_summary(
     now_ms = office.now_ms()
     filters = filters_of(store, group, segment, campaign)
     found = summary(
-        office.database, chosen, now_ms, trade, first, end, as_of=as_of, filters=filters
+        office.database,
+        chosen,
+        now_ms,
+        trade,
+        first,
+        end,
+        as_of=as_of,
+        filters=filters,
+        history=history_of(request),
     )
     if chosen_form is Format.JSON:
         return _file(msgspec.json.encode(found), chosen_form, "summary")
@@ -184,7 +207,15 @@ def get_transitions(
     now_ms = office.now_ms()
     filters = filters_of(store, group, segment, campaign)
     found = summary(
-        office.database, chosen, now_ms, trade, first, end, as_of=as_of, filters=filters
+        office.database,
+        chosen,
+        now_ms,
+        trade,
+        first,
+        end,
+        as_of=as_of,
+        filters=filters,
+        history=history_of(request),
     )
     return _file(write(transition_sheet(found), chosen_form), chosen_form, "transitions")
 
@@ -281,9 +312,44 @@ def get_journey(
     return journey(office.database, person, chosen, office.now_ms(), trade, as_of)
 
 
+@get(
+    "/v1/changes",
+    operation_id="getChanges",
+    summary="Whose journeys changed since the last pull, and where they are now",
+    description="For head office only. Without a cursor everybody comes. Time alone changes nobody:"
+    " `lapses_on` tells when a customer lapses.",
+    tags=["journeys"],
+    security=USER,
+    guards=[head_office],
+    responses=refusals(400, 401, 403, 404, 429),
+    sync_to_thread=True,
+)
+def get_changes(
+    request: AnyRequest,
+    cursor: Cursor = None,
+    limit: Limit = PERSONS_A_PAGE,
+    model: OneModel = None,
+    trade: TradeName = Trade.GROCERY,
+) -> ChangePage:
+    """The next persons, each folded by every model, or by one."""
+    office = office_of(request)
+    models = models_of(office)
+    if model is not None:
+        models = {model: choose_model(models, model)}
+    return read_changes(office.database, models, office.now_ms(), trade, cursor, limit)
+
+
 def models_of(office: Office) -> dict[str, Model]:
     """The journey models of an office: those that ship, and those in its data directory."""
     return current_models(office.settings.data_dir / "models")
 
 
-routes: list[Any] = [get_models, get_summary, get_transitions, get_trips, get_route, get_journey]
+routes: list[Any] = [
+    get_models,
+    get_summary,
+    get_transitions,
+    get_trips,
+    get_route,
+    get_journey,
+    get_changes,
+]

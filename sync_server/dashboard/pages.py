@@ -9,7 +9,7 @@ from litestar import MediaType, Response, get
 from litestar.params import QueryParameter
 from litestar.response import Redirect
 
-from sync_server.answers import AnyRequest, office_of, refusals
+from sync_server.answers import AnyRequest, history_of, office_of, refusals
 from sync_server.auth.guards import head_office
 from sync_server.dashboard import figures, page, person_page
 from sync_server.dashboard.api import PERSON_MAX, PersonNumber, models_of
@@ -86,6 +86,7 @@ def get_summary_page(
             chosen.first_day(),
             chosen.end_day(),
             filters=filters_of(**chosen.filters()),
+            history=history_of(request),
         )
     except DatabaseError:
         raise

@@ -117,6 +117,13 @@ def window_of(
     return Window(first_day=first_day, end_day=end_day, now_day=now_day, stores=stores)
 
 
+def days_asked(connection: Connection, stores: columns.Stores, now_ms: int) -> tuple[int, int]:
+    """The first day recorded, and the day after the last: as of which journeys are by default."""
+    recorded = columns.read_recorded_days(connection, stores, now_ms)
+    first, last = or_today(recorded, stores, now_ms)
+    return first, last + 1
+
+
 def or_today(
     recorded: tuple[int, int] | None, stores: columns.Stores, now_ms: int
 ) -> tuple[int, int]:

@@ -115,9 +115,42 @@ def read_touchpoints(
 
     Touchpoints of nobody known are left out: they are in no journey.
     """
-    latest_ms = max(stores.begins_ms(zone, end_day) for zone in stores.zone_names)
     t = tables.Touchpoint
     whose = col(t.person).is_not(None) if person is None else col(t.person) == person
+    return _sorted(connection, stores, end_day, whose)
+
+
+def read_touchpoints_of(
+    connection: Connection, stores: Stores, end_day: int, persons: Sequence[int]
+) -> list[Touchpoint]:
+    """The touchpoints of some persons before `end_day`, by person and time."""
+    return _sorted(connection, stores, end_day, col(tables.Touchpoint.person).in_(persons))
+
+
+def read_who_has_touchpoints(connection: Connection, persons: Sequence[int]) -> set[int]:
+    """Those of `persons` who have any, whenever."""
+    person = col(tables.Touchpoint.person)
+    found = connection.execute(select(person).where(person.in_(persons)).distinct()).scalars()
+    return {who for who in found if who is not None}
+
+
+def read_enrolled_days_of(
+    connection: Connection, stores: Stores, persons: Sequence[int]
+) -> dict[int, int]:
+    """`read_enrolled_days` of some persons."""
+    p = tables.Person
+    statement = select(col(p.person), col(p.enrolled_at_ms)).where(
+        col(p.person).in_(persons), col(p.enrolled_at_ms).is_not(None)
+    )
+    day = stores.day_counter(None)
+    return {who: day(at_ms) for who, at_ms in connection.execute(statement) if at_ms is not None}
+
+
+def _sorted(
+    connection: Connection, stores: Stores, end_day: int, whose: ColumnElement[bool]
+) -> list[Touchpoint]:
+    latest_ms = max(stores.begins_ms(zone, end_day) for zone in stores.zone_names)
+    t = tables.Touchpoint
     statement = _TOUCHPOINTS.where(whose, col(t.occurred_at_ms) < latest_ms)
     found = _touchpoints(connection.execute(statement).all(), stores)
     # Sorted here and not by the database: its order of texts depends on its collation.
@@ -220,8 +253,9 @@ def read_vouchers(connection: Connection, stores: Stores, window: Window) -> Vou
 
 
 def read_events_count(connection: Connection) -> int:
-    """How many events are in the log."""
-    return connection.execute(select(func.count()).select_from(tables.EventLog)).scalar_one()
+    """How many events are in the log: watermarks are without gaps."""
+    seq = col(tables.Watermark.seq)
+    return int(connection.execute(select(func.coalesce(func.sum(seq), 0))).scalar_one())
 
 
 def read_is_person(connection: Connection, person: int) -> bool:

@@ -18,7 +18,6 @@ from sync_server.journeys.columns import Stores, in_days
 from sync_server.journeys.metrics import MetricTally
 from sync_server.journeys.model import Placement
 from sync_server.journeys.rfm import RFM_DAYS, Bought, rfm_of
-from sync_server.journeys.rows import Vocabulary
 from sync_server.journeys.sources import Sources, Whole
 from sync_server.journeys.tally import Window
 
@@ -27,13 +26,12 @@ def read_sources(
     connection: Connection,
     stores: Stores,
     window: Window,
-    vocabulary: Vocabulary,
     placement: Placement,
     bought: Bought,
 ) -> Sources:
     """What a window's figures are made of.
 
-    `vocabulary` has the kinds ever recorded; `bought` is who bought in `rfm_window(window)`.
+    `bought` is who bought in `rfm_window(window)`.
     """
     apart = placement.settings.same_trip_minutes
     return Sources(
@@ -47,8 +45,14 @@ def read_sources(
             rfm=rfm_of(bought, window.now_day, window.only),
             care=read_care_whole(connection, stores, window),
         ),
-        kinds_known=frozenset(name for name in vocabulary.kinds.names if name is not None),
+        kinds_known=read_kinds(connection),
     )
+
+
+def read_kinds(connection: Connection) -> frozenset[str]:
+    """The kinds of touchpoints ever recorded."""
+    kind = col(tables.Touchpoint.kind)
+    return frozenset(connection.execute(select(kind).distinct()).scalars())
 
 
 def rfm_window(window: Window) -> Window:

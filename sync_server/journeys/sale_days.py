@@ -8,7 +8,7 @@ second for each two million.
 
 import sys
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -147,12 +147,12 @@ class Changes:
         for (_, day), tally in self._days.items():
             totals.setdefault((ALL_STORES, day), DayTally()).add(tally)
         changed = {**self._days, **totals}
-        keys = sorted(changed)
-        for start in range(0, len(keys), KEYS_A_SELECT):
-            chunk = keys[start : start + KEYS_A_SELECT]
-            for key, before in _read(connection, chunk):
-                changed[key].add(before)
-            upsert(connection, SaleDay, [_row(key, changed[key]) for key in chunk], update=_ALL)
+        for key, before in _read(connection, changed):
+            changed[key].add(before)
+        rows = [_row(key, changed[key]) for key in sorted(changed)]
+        for start in range(0, len(rows), ROWS_A_CHUNK):
+            chunk = rows[start : start + ROWS_A_CHUNK]
+            upsert(connection, SaleDay, chunk, update=_ALL)
         self._days = {}
 
     def _day(self, store: str, at_ms: int) -> DayTally:
@@ -261,15 +261,20 @@ def _read_window(connection: Connection, window: Window) -> Iterable[DayTally]:
         yield _tally({}, named, tenths)
 
 
-def _read(connection: Connection, keys: Sequence[Key]) -> Iterable[tuple[Key, DayTally]]:
+def _read(connection: Connection, keys: Iterable[Key]) -> Iterable[tuple[Key, DayTally]]:
     table = Table.metadata.tables[str(SaleDay.__tablename__)]
-    found = connection.execute(
-        select(table).where(tuple_(col(SaleDay.store_id), col(SaleDay.day)).in_(keys))
-    )
-    for row in found.mappings():
-        numbers = {name: row[name] for name in NUMBERS}
-        tally = _tally(numbers, row["named"], row["duration_tenths"])
-        yield (row["store_id"], row["day"]), tally
+    days: dict[str, list[int]] = {}
+    for store, day in keys:
+        days.setdefault(store, []).append(day)
+    # Store by store: SQLite goes through the whole table for a list of pairs.
+    for store, some in days.items():
+        for start in range(0, len(some), KEYS_A_SELECT):
+            here = col(SaleDay.day).in_(some[start : start + KEYS_A_SELECT])
+            found = connection.execute(select(table).where(col(SaleDay.store_id) == store, here))
+            for row in found.mappings():
+                numbers = {name: row[name] for name in NUMBERS}
+                tally = _tally(numbers, row["named"], row["duration_tenths"])
+                yield (row["store_id"], row["day"]), tally
 
 
 def _tally(numbers: dict[str, int], named: str, tenths: bytes) -> DayTally:

@@ -1,26 +1,29 @@
 """Summaries and single journeys out of the database."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from native.fold import Rows
+from native.fold import Tally
 from sync_server.database import Database
-from sync_server.journeys import columns, days
+from sync_server.history.asking import count_journeys
+from sync_server.history.history import History, Snapshot
+from sync_server.journeys import columns, days, sale_days
 from sync_server.journeys.asking import UnknownError, or_today, windows
 from sync_server.journeys.compiled import in_words, journey_of, tally_windows
 from sync_server.journeys.filters import EVERYTHING, Filters
 from sync_server.journeys.model import Model, Placement, Trade
 from sync_server.journeys.narrowing import narrowed, read_campaign_names, stores_asked
 from sync_server.journeys.person import PersonJourney, person_journey
+from sync_server.journeys.persons import Persons
 from sync_server.journeys.reading import read_sources, rfm_window
 from sync_server.journeys.rfm import Bought
 from sync_server.journeys.rows import Vocabulary, add_touchpoints, empty_buffers, rows_of
 from sync_server.journeys.summary import Figures, Summary, figures
-from sync_server.journeys.tally import Window
+from sync_server.journeys.tally import SalesTally, VoucherTally, Window
 from sync_server.journeys.touchpoint import Touchpoint, date_of, day_of
 from sync_server.journeys.trips import Recording
 from sync_server.registry.store_groups import list_groups
@@ -72,37 +75,32 @@ def summary(
     as_of: date | None = None,
     *,
     filters: Filters = EVERYTHING,
+    history: History | None = None,
 ) -> Summary:
     """The summary of the days from `first` up to, not including, `end`, and of those before.
 
     Days are the stores' own. `first` and `end` default to all that was recorded, `as_of` to
     `end`: trips are open, dropped off or lapsed as of the beginning of that day. `now_ms` is the
     office's clock; sales from after it do not count as the last ones recorded. `filters` narrow it,
-    the period before too. Raises `UnknownError` and `PeriodError`.
+    the period before too. Journeys come from `history`; without one, everything is read and counted
+    from zero, with the same result. Raises `UnknownError`, `PeriodError` and, while the history is
+    read, `Preparing`.
     """
     if store is not None:
         filters = replace(filters, stores=tuple(sorted({*filters.stores, store})))
+    snapshot = history.current() if history is not None else None
     with database.read() as connection:
         chosen = stores_asked(connection, filters)
         asked = windows(connection, now_ms, first, end, chosen, as_of)
         stores, recorded, window = asked.stores, asked.recorded, asked.current
         placement = model.for_trade(trade)
-        recording = Recording(
-            began_day=asked.days_known[0],
-            enrolled_days=columns.read_enrolled_days(connection, stores),
-        )
-        vocabulary, buffers = Vocabulary(), empty_buffers()
-        touchpoints = columns.read_touchpoints(connection, stores, window.now_day)
-        add_touchpoints(buffers, vocabulary, touchpoints)
-        del touchpoints
-        rows = rows_of(buffers)
-
-        def of(part: Window) -> Figures:
-            folded = (connection, stores, placement, part, rows, vocabulary, recording)
-            if filters.narrows_persons:
-                return _narrowed_figures(*folded, filters)
-            return _figures(*folded)
-
+        began_day = asked.days_known[0]
+        if history is None or snapshot is None:
+            counted = _from_zero(connection, stores, placement, window.now_day, began_day)
+        else:
+            counted = _from_history(history, snapshot, placement, trade, began_day)
+        parts = [window, *([asked.previous] if asked.previous else [])]
+        found = _every_figure(connection, stores, placement, parts, counted, filters)
         return Summary(
             model=model.id,
             trade=trade,
@@ -112,8 +110,8 @@ def summary(
             store=chosen[0] if len(chosen) == 1 else None,
             recording_began=date_of(recorded[0]) if recorded else None,
             events_synced=columns.read_events_count(connection),
-            current=of(window),
-            previous=of(asked.previous) if asked.previous else None,
+            current=found[0],
+            previous=found[1] if len(found) > 1 else None,
             filters=filters,
         )
 
@@ -156,23 +154,80 @@ def journey(
     return person_journey(person, found, model, trade, now_day, names, local_time)
 
 
+class _Counted(NamedTuple):
+    """What counts journeys in windows, of everybody or of some persons; and the names of codes."""
+
+    tallies: Callable[[Sequence[Window], Persons | None], list[Tally]]
+    vocabulary: Vocabulary
+
+
+def _from_zero(
+    connection: Connection,
+    stores: columns.Stores,
+    placement: Placement,
+    now_day: int,
+    began_day: int,
+) -> _Counted:
+    recording = Recording(began_day, columns.read_enrolled_days(connection, stores))
+    vocabulary, buffers = Vocabulary(), empty_buffers()
+    touchpoints = columns.read_touchpoints(connection, stores, now_day)
+    add_touchpoints(buffers, vocabulary, touchpoints)
+    del touchpoints
+    rows = rows_of(buffers)
+
+    def count(every: Sequence[Window], only: Persons | None) -> list[Tally]:
+        return tally_windows(rows, vocabulary, placement, every, recording, buyers=True, only=only)
+
+    return _Counted(count, vocabulary)
+
+
+def _from_history(
+    history: History, snapshot: Snapshot, placement: Placement, trade: Trade, began_day: int
+) -> _Counted:
+    def count(every: Sequence[Window], only: Persons | None) -> list[Tally]:
+        return count_journeys(history, snapshot, placement, trade, every, began_day, only)
+
+    return _Counted(count, snapshot.vocabulary)
+
+
+def _every_figure(
+    connection: Connection,
+    stores: columns.Stores,
+    placement: Placement,
+    parts: Sequence[Window],
+    counted: _Counted,
+    filters: Filters,
+) -> list[Figures]:
+    if filters.narrows_persons:
+        return [
+            _narrowed_figures(connection, stores, placement, part, counted, filters)
+            for part in parts
+        ]
+    # One pass for all: of each period its own days, and those of its RFM scores.
+    tallies = counted.tallies([one for part in parts for one in (part, rfm_window(part))], None)
+    return [
+        _figures(connection, stores, placement, part, here, year, counted.vocabulary)
+        for part, here, year in zip(parts, tallies[::2], tallies[1::2], strict=True)
+    ]
+
+
 def _figures(
     connection: Connection,
     stores: columns.Stores,
     placement: Placement,
     window: Window,
-    rows: Rows,
+    here: Tally,
+    year: Tally,
     vocabulary: Vocabulary,
-    recording: Recording,
 ) -> Figures:
-    windows = (window, rfm_window(window))
-    here, year = tally_windows(rows, vocabulary, placement, windows, recording, buyers=True)
+    journeys = in_words(here, placement, vocabulary)
+    sales, vouchers = _sales(connection, stores, window, sum(journeys.buyers.values()))
     return figures(
         placement.model,
-        in_words(here, placement, vocabulary),
-        columns.read_sales(connection, stores, window),
-        columns.read_vouchers(connection, stores, window),
-        read_sources(connection, stores, window, vocabulary, placement, Bought(*year.buyers())),
+        journeys,
+        sales,
+        vouchers,
+        read_sources(connection, stores, window, placement, Bought(*year.buyers())),
     )
 
 
@@ -181,21 +236,31 @@ def _narrowed_figures(
     stores: columns.Stores,
     placement: Placement,
     window: Window,
-    rows: Rows,
-    vocabulary: Vocabulary,
-    recording: Recording,
+    counted: _Counted,
     filters: Filters,
 ) -> Figures:
     """The figures of some persons; their segments are those among all customers."""
-    year = (rfm_window(window),)
-    (of_all,) = tally_windows(rows, vocabulary, placement, year, recording, buyers=True)
+    (of_all,) = counted.tallies((rfm_window(window),), None)
     bought = Bought(*of_all.buyers())
     window = narrowed(connection, stores, window, filters, bought)
-    (here,) = tally_windows(rows, vocabulary, placement, (window,), recording, only=window.only)
+    (here,) = counted.tallies((window,), window.only)
     return figures(
         placement.model,
-        in_words(here, placement, vocabulary),
+        in_words(here, placement, counted.vocabulary),
         columns.read_sales(connection, stores, window),
         columns.read_vouchers(connection, stores, window),
-        read_sources(connection, stores, window, vocabulary, placement, bought),
+        read_sources(connection, stores, window, placement, bought),
+    )
+
+
+def _sales(
+    connection: Connection, stores: columns.Stores, window: Window, buyers: int
+) -> tuple[SalesTally, VoucherTally]:
+    """The sales and vouchers of a window; `buyers` are the persons who bought in it."""
+    if sale_days.is_whole(connection):
+        sales, vouchers = sale_days.read_days(connection, window)
+        return replace(sales, persons=buyers), vouchers
+    return (
+        columns.read_sales(connection, stores, window),
+        columns.read_vouchers(connection, stores, window),
     )

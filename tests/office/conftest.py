@@ -25,6 +25,7 @@ from sync_server.auth.tills import till_rate
 from sync_server.auth.users import Role, add_user
 from sync_server.database import Database
 from sync_server.feed.parts import FeedParts
+from sync_server.history.history import history_for
 from sync_server.ingest.together import Together
 from sync_server.migrate import migrate
 from sync_server.office import Office, open_office
@@ -286,8 +287,9 @@ def client(
 
 
 @pytest.fixture
-def http(client: TestClient[Litestar], office: Office) -> httpx.Client:
+def http(client: TestClient[Litestar], office: Office) -> Iterator[httpx.Client]:
     """A client of the test's office: the application's state is made new for it."""
+    history = history_for(office)
     client.app.state.update(
         office=office,
         attempts=Attempts(),
@@ -295,9 +297,12 @@ def http(client: TestClient[Litestar], office: Office) -> httpx.Client:
         key_ring=KeyRing(),
         together=Together(office),
         feed_parts=FeedParts(),
+        history=history,
     )
     client.cookies.clear()
-    return client
+    yield client
+    if history is not None:
+        history.stop()
 
 
 @pytest.fixture

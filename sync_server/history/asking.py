@@ -1,0 +1,43 @@
+"""A summary's question to the history: the journeys of some windows, counted."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import msgspec
+
+from native.fold import Tally
+from sync_server.history.history import History, Snapshot
+from sync_server.journeys.compiled import new_tally, rules_for
+from sync_server.journeys.model import Placement
+from sync_server.journeys.persons import Persons
+from sync_server.journeys.tally import Window
+from sync_server.journeys.trips import Recording
+
+
+def count_journeys(
+    history: History,
+    snapshot: Snapshot,
+    placement: Placement,
+    trade: str,
+    windows: Sequence[Window],
+    began_day: int,
+    only: Persons | None = None,
+) -> list[Tally]:
+    """The counts of all journeys in each window, and who bought; recording began on `began_day`.
+
+    With `only`, those of some persons; they are counted anew each time.
+    """
+    rules = rules_for(placement, snapshot.vocabulary)
+    recording = Recording(began_day)
+
+    def make() -> list[Tally]:
+        return [
+            new_tally(rules, snapshot.vocabulary, window, recording, buyers=True)
+            for window in windows
+        ]
+
+    if only is not None:
+        return snapshot.view.tallies(make, history.run_all, only=only.numbers)
+    model = blake2b(msgspec.json.encode(placement.model), digest_size=16).digest()
+    question = (model, trade, tuple(windows), began_day)
+    return history.tallies(snapshot, question, make)

@@ -1,0 +1,471 @@
+"""The touchpoints of everybody, as they are now: opened or built, followed, compacted.
+
+One `History` an office process. Several processes of one data directory share the files: each
+follows the marks by itself and has what changed since in its own memory; whoever holds the lock
+compacts, and the others take its files.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from native.fold import Tally
+from sync_server.database import Database
+from sync_server.errors import Refused
+from sync_server.follower import Did, Follower
+from sync_server.history.arranged import Zones
+from sync_server.history.arrays import np
+from sync_server.history.files import Files, Manifest, zones_of
+from sync_server.history.part import Part
+from sync_server.history.reading import PERSONS_A_QUERY, Reader, reader
+from sync_server.history.standing import Deltas, StandingSummaries
+from sync_server.history.state import State, frozen, manifest_fits
+from sync_server.history.view import Layer, View
+from sync_server.history.writing import compacted, rebuilt
+from sync_server.journeys.columns import read_stores
+from sync_server.journeys.marks import Changed, Newest, read_changed, read_newest
+from sync_server.journeys.rows import Vocabulary
+from sync_server.office import Office
+
+DIRECTORY = "history"
+OVERLAY_ROWS_MAX = 2_000_000
+"""Some hundred megabytes; from here on the files are made anew."""
+OVERLAY_ROWS_LIMIT = 2 * OVERLAY_ROWS_MAX
+"""From here on it does not follow until they are."""
+OVERLAY_S_MAX = 6 * 3_600.0
+GONE_S_MAX = 900.0
+"""After so long the rows of who is gone (erased, or joined to somebody) leave the files."""
+REBUILD_PERSONS_MIN = 100_000
+"""With more persons changed at once, and a quarter of all, reading everything anew is quicker."""
+PREPARED_WAIT_S_MAX = 5.0
+BUSY_WAIT_S_MAX = 10.0
+TRIES = 3
+"""Times that it is asked again when what was there had to be dropped."""
+RETRY_S = 5
+STOP_WAIT_S_MAX = 10.0
+LAST_CHANGE = 2**63 - 1
+
+log = structlog.get_logger("history")
+
+
+class Preparing(Refused):
+    """The history is not whole yet."""
+
+    wait_s = RETRY_S
+
+    def __init__(self, done: float) -> None:
+        super().__init__(
+            503,
+            "history_preparing",
+            f"The figures are being prepared: {done:.0%} of the history is read.",
+            "Ask again in a minute; klantreis-office history status tells how far it is.",
+        )
+
+
+class FilesFault(Refused):
+    """The files can be neither read nor made."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(
+            503,
+            "history_files",
+            f"The files of the history cannot be used: {error}",
+            "See that the data directory has room and is writable; KLANTREIS_HISTORY=off does"
+            " without them.",
+        )
+
+
+class Snapshot(NamedTuple):
+    """The history at one moment."""
+
+    view: View
+    vocabulary: Vocabulary
+    change: int
+    """Every change of persons' touchpoints up to it is in."""
+    step: int
+    """Which of this process's own steps made it."""
+
+
+class Status(NamedTuple):
+    """How the history is."""
+
+    manifest: Manifest | None
+    newest: int
+    persons_behind: int
+    is_writing: bool
+
+
+class History:
+    """See above. Threads may share it."""
+
+    def __init__(
+        self,
+        database: Database,
+        data_dir: Path,
+        now_ms: Callable[[], int],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.database = database
+        self.files = Files(data_dir / DIRECTORY)
+        self._now_ms = now_ms
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        """Of the state. Never waited for `_writing` while it is held."""
+        self._writing = threading.Lock()
+        self._preparing = threading.Lock()
+        self._is_ready = threading.Event()
+        self._state: State | None = None
+        self._deltas = Deltas()
+        self._standing = StandingSummaries()
+        self._done = 0.0
+        self._fault: OSError | None = None
+        self._is_tidy = True
+        self._followers: list[Follower] = []
+        self._overlaid_since_s: float | None = None
+        self._gone_since_s: float | None = None
+        self._threads = ThreadPoolExecutor(_cores(), "fold")
+
+    # --------------------------------------------------------------- asking
+
+    def current(self) -> Snapshot:
+        """The history with everything that is committed now. Raises `Preparing`, `FilesFault`."""
+        for _ in range(TRIES):
+            self._attend()
+            if not self._is_ready.wait(PREPARED_WAIT_S_MAX if self._followers else 0.0):
+                break
+            if not self._lock.acquire(timeout=BUSY_WAIT_S_MAX):
+                break
+            try:
+                state = self._caught_up()
+                if state is not None and state.view.overlay_rows <= OVERLAY_ROWS_LIMIT:
+                    return Snapshot(state.view, state.named, state.change, self._deltas.last)
+            finally:
+                self._lock.release()
+            self.wake()
+        fault = self._fault
+        raise Preparing(self._done) if fault is None else FilesFault(fault) from fault
+
+    def tallies(
+        self, snapshot: Snapshot, question: Hashable, make: Callable[[], list[Tally]]
+    ) -> list[Tally]:
+        """`StandingSummaries.tallies` over a snapshot."""
+        names = snapshot.vocabulary
+        sizes = (len(names.kinds), len(names.channels), len(names.stores))
+        whole = (question, sizes)
+        return self._standing.tallies(
+            whole, snapshot.view, snapshot.step, self._deltas, make, self.run_all
+        )
+
+    def status(self) -> Status:
+        """How the history is on disk, and how far behind the database."""
+        manifest = self.files.manifest()
+        since = manifest.change if manifest else 0
+        with self.database.read() as connection:
+            newest = read_newest(connection)
+            behind = read_changed(connection, _after(since), newest.number, REBUILD_PERSONS_MIN)
+        return Status(manifest, newest.number, len(behind), self.files.is_written())
+
+    # ------------------------------------------------------------ following
+
+    def start(self) -> None:
+        """Follows in threads of its own until `stop`."""
+        self._followers = [
+            Follower("history", self.follow),
+            Follower("history-files", self.tend),
+        ]
+        for follower in self._followers:
+            follower.start()
+
+    def wake(self) -> None:
+        """Something may have changed."""
+        for follower in self._followers[:1]:
+            follower.wake()
+
+    def stop(self) -> None:
+        """Ends its threads."""
+        for follower in self._followers:
+            follower.stop(STOP_WAIT_S_MAX)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def follow(self) -> Did:
+        """Takes up what changed; opens or builds the history first."""
+        if self._state is None:
+            self._prepare()
+            return Did.FULL if self._state is not None else Did.NOTHING
+        with self._lock:
+            before = self._deltas.last
+            self._caught_up()
+            return Did.SOME if self._deltas.last > before else Did.NOTHING
+
+    def tend(self) -> Did:
+        """Compacts when it is due; deletes what nobody reads any more."""
+        if self.is_due():
+            self.compact()
+        if not self._is_tidy:
+            with self._writing, self.files.writing() as mine:
+                self._is_tidy = mine and self.files.tidy()
+        return Did.NOTHING
+
+    def is_due(self) -> bool:
+        """Whether the files should be made anew: too much beside them, for too long, or of
+        persons who are gone.
+        """
+        state, now_s = self._state, self._monotonic()
+        if state is None or not state.view.layers:
+            return False
+        waited = self._overlaid_since_s is not None and (
+            now_s - self._overlaid_since_s > OVERLAY_S_MAX
+        )
+        gone = self._gone_since_s is not None and now_s - self._gone_since_s > GONE_S_MAX
+        return waited or gone or state.view.overlay_rows > OVERLAY_ROWS_MAX
+
+    # -------------------------------------------------------------- writing
+
+    def rebuild(self, told: Callable[[float], None] | None = None) -> bool:
+        """Reads everything anew; whether this process could. `told` hears how far it is, 0 to 1."""
+
+        def hear(done: float) -> None:
+            if int(done * 10) > int(self._done * 10):
+                self._tell("preparing", done=f"{done:.0%}")
+            self._done = done
+            if told is not None:
+                told(done)
+
+        with self._writing, self.files.writing() as mine:
+            if not mine:
+                return False
+            self._done, began_s = 0.0, time.monotonic()
+            try:
+                rows = rebuilt(self.database, self.files, self._now_ms(), hear)
+                self._is_tidy = self.files.tidy()
+            except OSError as error:
+                self._fault = error
+                raise
+            self._fault = None
+            self._tell("prepared", rows=rows, took_s=round(time.monotonic() - began_s, 1))
+            return True
+
+    def compact(self) -> bool:
+        """Writes the buckets with what changed; whether this process could."""
+        with self._writing, self.files.writing() as mine:
+            if not mine:
+                return False
+            with self._lock:
+                state = self._caught_up()
+            if state is None:
+                return False
+            began_s = time.monotonic()
+            manifest, written = compacted(self.files, state, self._now_ms())
+            with self._lock:
+                self.files.publish(manifest)
+                if self._state is not None and self._state.vocabulary is state.vocabulary:
+                    self._put_under(self._state, manifest, is_ours=True)
+            self._is_tidy = self.files.tidy()
+        self._tell(
+            "compacted",
+            buckets=written,
+            rows=manifest.rows,
+            took_s=round(time.monotonic() - began_s, 1),
+            old_files_deleted=self._is_tidy,
+        )
+        return True
+
+    # ------------------------------------------------------------- the rest
+
+    def _attend(self) -> None:
+        """Without threads of its own, does what they would have done."""
+        if self._followers:
+            return
+        try:
+            if self._state is None:
+                self._prepare()
+            if self.is_due():
+                self.compact()
+        except OSError as error:
+            raise FilesFault(error) from error
+
+    def _prepare(self) -> None:
+        """Opens what is on disk, or builds it; nothing when another process builds it."""
+        with self._preparing:
+            with self._lock:
+                if self._state is not None or self._open():
+                    return
+            if self.rebuild():
+                with self._lock:
+                    self._open()
+
+    def _open(self) -> bool:
+        """Takes what is on disk, if it is of this database and these days."""
+        with self.database.read() as connection:
+            newest, stores = read_newest(connection), read_stores(connection)
+        zone_of = zones_of(stores)
+        with self.files.reading():
+            manifest_id = self.files.manifest_id()
+            manifest = self.files.manifest()
+            if manifest is None or not manifest_fits(manifest, newest, zone_of):
+                return False
+            base = self._opened(manifest)
+        if base is None:
+            return False
+        vocabulary = manifest.vocabulary()
+        self._forget()
+        self._state = State(
+            View(base),
+            vocabulary,
+            frozen(vocabulary),
+            zone_of,
+            Zones(stores),
+            manifest,
+            manifest_id,
+            newest.era,
+            manifest.change,
+        )
+        self._overlaid_since_s = self._gone_since_s = None
+        self._is_ready.set()
+        return True
+
+    def _opened(self, manifest: Manifest) -> list[Part] | None:
+        try:
+            return [self.files.open(bucket) for bucket in manifest.buckets]
+        except OSError as error:
+            self._tell("files are broken, and are made anew", error=str(error))
+            return None
+
+    def _reopen(self, state: State) -> None:
+        """Takes the files that another process has written, where its codes are ours."""
+        with self.files.reading():
+            manifest = self.files.manifest()
+            if manifest is None or not state.goes_on_in(manifest):
+                self._lose()
+            else:
+                self._put_under(state, manifest, is_ours=False)
+
+    def _put_under(self, state: State, manifest: Manifest, *, is_ours: bool) -> None:
+        """Puts other files under the layers; `is_ours`: they were made of this view."""
+        manifest_id = self.files.manifest_id()
+        base = self._opened(manifest)
+        if base is None:
+            self._lose()
+            return
+        if not is_ours:
+            # Of a person who changed they may have rows that this process did not read yet: what
+            # was counted is not what the view is made of any more.
+            self._forget()
+        view = state.view.over(base, manifest.change)
+        self._state = state._replace(
+            view=view,
+            manifest=manifest,
+            manifest_id=manifest_id,
+            change=max(state.change, manifest.change),
+        )
+        self._overlaid_since_s = self._monotonic() if view.layers else None
+        self._gone_since_s = self._monotonic() if len(view.gone()) else None
+
+    def _tell(self, what: str, **facts: object) -> None:
+        """Into the log of an office that serves; a command's output is its answer."""
+        if self._followers:
+            log.info(what, **facts)
+
+    def _forget(self) -> None:
+        self._deltas.forget()
+        self._standing.forget()
+
+    def _lose(self) -> None:
+        self._state = None
+        self._is_ready.clear()
+
+    def _caught_up(self) -> State | None:
+        """The state after everything that is committed; None when it must be opened anew."""
+        state = self._state
+        if state is not None and self.files.manifest_id() != state.manifest_id:
+            self._reopen(state)
+        state = self._state
+        if state is None:
+            return None
+        some: Sequence[Changed] = ()
+        with self.database.read() as connection:
+            newest, stores = read_newest(connection), read_stores(connection)
+            zone_of = zones_of(stores)
+            is_of_today = state.fits(newest, zone_of)
+            if is_of_today and newest.number > state.change:
+                # In one statement, and to the end: who changes again meanwhile is not left out.
+                some = read_changed(
+                    connection, _after(state.change), LAST_CHANGE, REBUILD_PERSONS_MIN
+                )
+                if len(some) >= REBUILD_PERSONS_MIN:
+                    everybody = sum(len(part.persons) for part in state.view.base)
+                    many = max(REBUILD_PERSONS_MIN, everybody // 4)
+                    some = read_changed(connection, _after(state.change), LAST_CHANGE, many)
+                    if len(some) >= many:
+                        self._tell("so many changed that everything is read anew", persons=many)
+                        self.files.withdraw()
+                        is_of_today = False
+        if not is_of_today:
+            self._lose()
+            return None
+        if zone_of != state.zone_of:
+            state = state._replace(zone_of=zone_of, zones=Zones(stores))
+        self._state = state = state._replace(era=newest.era)
+        if some:
+            self._take_up(state, some, newest)
+        return self._state
+
+    def _take_up(self, state: State, changed: Sequence[Changed], newest: Newest) -> None:
+        """Reads who changed; they are all up to the last of them, and up to `newest`."""
+        opened = reader(self.database, state.vocabulary, state.zones)
+        for start in range(0, len(changed), PERSONS_A_QUERY):
+            chunk = changed[start : start + PERSONS_A_QUERY]
+            is_last = start + PERSONS_A_QUERY >= len(changed)
+            upto = max(newest.number, chunk[-1].change) if is_last else chunk[-1].change - 1
+            state = self._take(state, chunk, opened, upto)
+            if state.view.overlay_rows > OVERLAY_ROWS_LIMIT:
+                return
+
+    def _take(self, state: State, changed: Sequence[Changed], opened: Reader, change: int) -> State:
+        """Takes up some persons; after that every change up to `change` is taken up."""
+        by_person = sorted(changed)
+        persons = np.array([one.person for one in by_person], np.int64)
+        changes = np.array([one.change for one in by_person], np.int64)
+        layer = Layer(persons, changes, opened.of(persons.tolist()))
+        before = state.view.of(persons)
+        view = state.view.with_layer(layer)
+        self._state = taken = state._replace(
+            view=view,
+            named=frozen(state.vocabulary, state.named),
+            change=max(state.change, change),
+        )
+        self._deltas.add(before, layer.part)
+        now_s = self._monotonic()
+        if self._overlaid_since_s is None:
+            self._overlaid_since_s = now_s
+        if self._gone_since_s is None and len(layer.part.persons) < len(layer.persons):
+            self._gone_since_s = now_s if len(view.gone()) else None
+        return taken
+
+    def run_all(self, works: Sequence[Callable[[], list[Tally]]]) -> list[list[Tally]]:
+        """What some works do, several at once."""
+        if len(works) == 1:
+            return [works[0]()]
+        return [done.result() for done in [self._threads.submit(work) for work in works]]
+
+
+def history_for(office: Office) -> History | None:
+    """The history of an office that keeps one."""
+    if not office.settings.keeps_history:
+        return None
+    return History(office.database, office.settings.data_dir, office.now_ms)
+
+
+def _after(change: int) -> Changed:
+    """Before the first person of the next change."""
+    return Changed(-1, change + 1)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,551 @@
+"""History: whatever comes in whatever order, the figures are those of counting from zero."""
+
+import os
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, insert, select
+from sqlmodel import col
+
+from sync_server.database import Database, upsert
+from sync_server.history import building, view, writing
+from sync_server.history import history as history_module
+from sync_server.history.history import (
+    GONE_S_MAX,
+    OVERLAY_S_MAX,
+    FilesFault,
+    History,
+    Preparing,
+)
+from sync_server.history.part import Part
+from sync_server.history.reading import Reader
+from sync_server.journeys import sale_days
+from sync_server.journeys.arrow import pa, pq
+from sync_server.journeys.filters import Filters
+from sync_server.journeys.marks import mark
+from sync_server.journeys.model import Trade
+from sync_server.journeys.model_file import load_models
+from sync_server.journeys.rfm import RfmName
+from sync_server.journeys.service import summary
+from sync_server.journeys.summary import Summary
+from sync_server.journeys.touchpoint import DAY_MS
+from sync_server.projection import touchpoint
+from sync_server.registry.stores import add_store
+from sync_server.tables import Person, PersonChange, Sale, Touchpoint
+from wire.identifiers import receipt_code
+
+NOW_MS = 20_000 * DAY_MS
+FIRST_DAY = 19_000
+MODELS = load_models()
+MODEL = MODELS["orientation-to-loyalty"]
+KINDS = ("purchase", "web_visit", "rating", "return", "enrolment", "voucher_redeemed", "odd")
+EXAMPLES = int(os.environ.get("KLANTREIS_EXAMPLES", "12"))
+"""Of orders of arrival; a longer proof sets more."""
+only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Office:
+    """Touchpoints put into the tables as projectors do: with marks, in the same transaction."""
+
+    def __init__(self, database: Database, directory: Path) -> None:
+        self.database = database
+        self.directory = directory
+        self.clock = Clock()
+        self.history = self.open()
+        with database.write() as connection:
+            for store, zone in (("north", "Europe/Amsterdam"), ("far", "America/New_York")):
+                add_store(connection, store, store, zone, 0)
+            sale_days.require(connection)
+
+    def open(self) -> History:
+        """Another process's look at the same files."""
+        return History(self.database, self.directory, lambda: NOW_MS, self.clock)
+
+    def put(self, *rows: dict[str, Any], marked: bool = True) -> None:
+        """Writes touchpoints: new ones, or others under the same ids."""
+        persons = {row["person"] for row in rows}
+        with self.database.write() as connection:
+            before = connection.execute(
+                select(col(Touchpoint.person)).where(
+                    col(Touchpoint.id).in_([row["id"] for row in rows])
+                )
+            ).scalars()
+            persons |= set(before)
+            everybody = [
+                {"person": p, "member": p, "enrolled_at_ms": None} for p in persons if p is not None
+            ]
+            upsert(connection, Person, everybody)
+            for row in rows:
+                connection.execute(delete(Touchpoint).where(col(Touchpoint.id) == row["id"]))
+                connection.execute(insert(Touchpoint), row)
+                if row["kind"] == "enrolment" and row["person"] is not None:
+                    enrolled = {"person": row["person"], "member": row["person"]}
+                    enrolled["enrolled_at_ms"] = row["occurred_at_ms"]
+                    upsert(connection, Person, [enrolled], update=("enrolled_at_ms",))
+            if marked:
+                mark(connection, {person for person in persons if person is not None})
+
+    def erase(self, person: int) -> None:
+        """Takes a person's touchpoints away."""
+        with self.database.write() as connection:
+            connection.execute(delete(Touchpoint).where(col(Touchpoint.person) == person))
+            connection.execute(delete(Person).where(col(Person.person) == person))
+            mark(connection, [person])
+
+    def move(self, store: str, zone: str) -> None:
+        """A store's days become those of another time zone."""
+        with self.database.write() as connection:
+            add_store(connection, store, store, zone, 0)
+
+    def empty(self) -> None:
+        """Forgets everything, as if the office were new."""
+        self.move("far", "America/New_York")
+        with self.database.write() as connection:
+            for table in (Touchpoint, Person, Sale):
+                connection.execute(delete(table))
+            mark(connection, set(connection.execute(select(col(PersonChange.person))).scalars()))
+
+    def pulled(self, history: History | None, **asked: Any) -> Summary:
+        """A summary by the history, or counted from zero."""
+        given: dict[str, Any] = {
+            "first": date(2022, 1, 8),
+            "end": date(2022, 5, 1),
+            "trade": Trade.GROCERY,
+        }
+        model = MODELS[asked.pop("model", "orientation-to-loyalty")]
+        return summary(self.database, model, NOW_MS, **{**given, **asked}, history=history)
+
+    def require_same(self, history: History | None = None, **asked: Any) -> None:
+        """Counting from zero gives the same."""
+        assert self.pulled(history or self.history, **asked) == self.pulled(None, **asked)
+
+
+@pytest.fixture
+def here(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+    """An office with two stores, which spreads few persons over several buckets."""
+    monkeypatch.setattr(building, "ROWS_A_BUCKET", 8)
+    monkeypatch.setattr(writing, "ROWS_A_CHUNK", 5)
+    monkeypatch.setattr(view, "ROWS_A_THREAD_MIN", 10)
+    monkeypatch.setattr(history_module, "PERSONS_A_QUERY", 2)
+    office = Office(database, tmp_path)
+    yield office
+    office.history.stop()
+
+
+def moment(
+    number: int, person: int | None, day: int, kind: str = "purchase", **columns: Any
+) -> dict[str, Any]:
+    """A touchpoint of the day that many days after 2022-01-08; a purchase names itself."""
+    at_ms = (FIRST_DAY + day) * DAY_MS + 50_000_000 + number % 3
+    given: dict[str, Any] = {
+        "id": f"t{number}",
+        "person": person,
+        "kind": kind,
+        "store_id": "north",
+        "occurred_at_ms": at_ms,
+        "till_id": "till-1",
+        "epoch": 1,
+        "seq": number,
+        "amount_cents": 100 + number if kind == "purchase" else None,
+        "reference": receipt_code("till-1", 1, number) if kind == "purchase" else None,
+    }
+    return touchpoint(**{**given, **columns})
+
+
+moments = st.builds(
+    lambda number, person, day, kind, store, refers, causes, value: moment(
+        number,
+        person,
+        day,
+        kind,
+        store_id=store,
+        reference=receipt_code("till-1", 1, number if kind == "purchase" else refers),
+        cause=receipt_code("till-1", 1, causes) if causes else None,
+        value=value,
+    ),
+    st.integers(1, 20),
+    st.sampled_from([None, 1, 2, 3, 2**32 + 1]),
+    st.integers(-5, 150) | st.just(2_000),
+    st.sampled_from(KINDS),
+    st.sampled_from([None, "north", "far"]),
+    st.integers(1, 20),
+    st.integers(0, 20),
+    st.none() | st.integers(1, 5),
+)
+CHANGES = st.lists(moments, min_size=1, max_size=5, unique_by=lambda row: row["id"])
+WHO = st.sampled_from([0, 1])
+STEPS = st.lists(
+    st.one_of(
+        CHANGES,
+        CHANGES,
+        st.tuples(st.sampled_from(["ask", "compact", "restart", "rebuild"]), WHO),
+        st.tuples(st.just("erase"), st.sampled_from([1, 2, 3])),
+        st.tuples(st.just("day"), st.just(40)),
+        st.tuples(st.just("zone"), st.sampled_from(["Europe/Amsterdam", "Asia/Tokyo"])),
+    ),
+    min_size=2,
+    max_size=14,
+)
+ASKED = (
+    {},
+    {"store": "north"},
+    {"model": "need-to-advocacy"},
+    {"filters": Filters(segments=(RfmName.CHAMPIONS, RfmName.LOYAL, RfmName.STEADY))},
+)
+
+
+@only_sqlite
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(STEPS)
+def test_any_arrivals_relinks_and_days_give_what_counting_from_zero_gives(
+    here: Office, steps: list[Any]
+) -> None:
+    """Two processes, each of which asks, follows, compacts, and is begun anew."""
+    here.empty()
+    processes, as_of = [here.open(), here.open()], date(2022, 5, 1)
+    for step in steps:
+        if isinstance(step, list):
+            here.put(*step)
+            continue
+        what, which = step
+        if what == "ask":
+            here.pulled(processes[which], as_of=as_of)
+        elif what == "compact":
+            processes[which].current()
+            assert processes[which].compact()
+        elif what == "restart":
+            processes[which] = here.open()
+        elif what == "rebuild":
+            assert processes[which].rebuild()
+        elif what == "erase":
+            here.erase(which)
+        elif what == "day":
+            as_of = date.fromordinal(as_of.toordinal() + which)
+        else:
+            here.move("far", which)
+    for asked in (*ASKED, {"as_of": as_of}):
+        counted = here.pulled(None, **asked)
+        for process in processes:
+            assert here.pulled(process, **asked) == counted
+    for process in processes:
+        process.stop()
+
+
+def test_a_summary_follows_what_is_newer_and_what_is_older(here: Office) -> None:
+    here.put(*(moment(number, number % 7, number) for number in range(1, 60)))
+    here.require_same()
+    assert here.history.current().view.overlay_rows == 0
+    here.put(moment(60, 3, 100))
+    here.put(moment(61, 3, 0), moment(62, 4, 5, "web_visit"))
+    here.put(moment(12, 6, 12))  # was person 5's
+    here.require_same()
+    assert here.history.current().view.overlay_rows > 0
+
+
+def test_an_office_without_touchpoints_has_a_history_too(here: Office) -> None:
+    here.require_same()
+    assert here.history.compact()
+    here.put(moment(1, 1, 30))
+    here.require_same()
+
+
+def test_who_bought_stays_scored_when_their_touchpoints_change(here: Office) -> None:
+    here.put(moment(1, 1, 30), moment(2, 2, 31))
+    here.require_same()
+    here.put(moment(3, 1, 40))
+    here.put(moment(4, 1, 41, "web_visit"), moment(5, 3, 42))
+    here.require_same()
+    found = here.pulled(here.history).current.rfm
+    assert found is not None
+    assert sum(segment.persons for segment in found.segments) == 3
+
+
+def test_what_nobody_marked_is_not_read(here: Office) -> None:
+    here.put(moment(1, 1, 1))
+    here.history.current()
+    here.put(moment(2, 1, 2), marked=False)
+    assert here.history.current().view.rows == 1
+
+
+def test_a_history_that_is_opened_again_reads_what_is_new_only(
+    here: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.put(*(moment(number, number % 7, number) for number in range(1, 60)))
+    here.history.current()
+    here.put(moment(60, 3, 100))
+    monkeypatch.setattr(history_module, "rebuilt", None)
+    second = here.open()
+    assert second.current().view.overlaid.tolist() == [3]
+    here.require_same(second)
+
+
+def test_compaction_takes_what_changed_into_the_files(here: Office) -> None:
+    here.put(*(moment(number, number % 7, number) for number in range(1, 60)))
+    here.history.current()
+    here.put(moment(60, 3, 100))
+    assert here.history.compact()
+    view = here.history.current().view
+    assert (view.overlay_rows, view.rows) == (0, 60)
+    assert here.open().current().view.rows == 60
+    here.require_same()
+
+
+def test_another_process_takes_the_compacted_files(here: Office) -> None:
+    here.put(*(moment(number, number % 7, number) for number in range(1, 60)))
+    other = here.open()
+    here.history.current()
+    other.current()
+    here.put(moment(60, 3, 100))
+    other.current()
+    assert here.history.compact()
+    here.put(moment(61, 4, 101))
+    assert other.current().view.overlaid.tolist() == [4]
+    here.require_same(other)
+
+
+def test_what_another_process_read_earlier_is_not_taken_away_from_what_was_counted(
+    here: Office,
+) -> None:
+    here.put(*(moment(number, number % 7, number) for number in range(1, 30)))
+    other = here.open()
+    here.require_same()
+    other.current()
+    here.put(moment(60, 3, 100), moment(61, 9, 100))
+    other.current()
+    assert other.compact()
+    here.put(moment(62, 3, 101), moment(63, 9, 5))
+    here.require_same()
+    here.require_same(other)
+
+
+def test_rows_newer_than_the_change_they_were_read_for_are_not_counted_twice(
+    here: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.put(moment(1, 1, 1), moment(2, 2, 2))
+    here.require_same()
+    other = here.open()
+    other.current()
+    here.put(moment(3, 1, 3))
+    here.history.current()
+    read = Reader.of
+
+    def late(self: Reader, persons: Any) -> Part:
+        monkeypatch.setattr(Reader, "of", read)
+        here.put(moment(4, 1, 40, "web_visit"))
+        return read(self, persons)
+
+    monkeypatch.setattr(Reader, "of", late)
+    assert other.compact()
+    here.require_same()
+    here.put(moment(5, 1, 50))
+    here.require_same()
+    here.require_same(other)
+
+
+def test_who_changed_beyond_one_reading_of_marks_is_not_forgotten(
+    here: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.put(*(moment(number, number, number) for number in range(1, 60)))
+    here.require_same()
+    monkeypatch.setattr(history_module, "REBUILD_PERSONS_MIN", 3)
+    here.put(*(moment(number + 100, number, number) for number in range(1, 9)))
+    here.require_same()
+    assert here.history.current().view.overlay_rows > 0
+
+
+def test_one_process_writes_at_a_time(here: Office) -> None:
+    here.put(moment(1, 1, 1))
+    here.history.current()
+    other = here.open()
+    with other.files.writing() as mine:
+        assert mine
+        assert not here.history.compact()
+        assert not here.history.rebuild()
+    assert here.history.compact()
+
+
+def test_an_erased_person_leaves_the_files_in_time(here: Office) -> None:
+    here.put(moment(1, 77, 1), moment(2, 78, 2))
+    here.history.current()
+    assert persons_on_disk(here) == {77, 78}
+    here.erase(77)
+    here.history.current()
+    assert not here.history.is_due()
+    here.clock.now_s += GONE_S_MAX + 1
+    assert here.history.is_due()
+    here.history.tend()
+    assert persons_on_disk(here) == {78}
+    assert not here.history.is_due()
+    here.require_same()
+
+
+def persons_on_disk(here: Office) -> set[int]:
+    """The persons in any file of the history, packed or not."""
+    found: set[int] = set()
+    for path in here.history.files.directory.rglob("*.parquet"):
+        found |= set(pq.read_table(path, columns=["person"]).column(0).to_pylist())
+    for path in here.history.files.directory.rglob("*.arrow"):
+        table = pa.ipc.open_file(path.read_bytes()).read_all()
+        found |= set(table.column("person").to_pylist())
+    return found
+
+
+def test_old_files_stay_while_somebody_reads_them(here: Office) -> None:
+    here.put(moment(1, 77, 1), moment(2, 78, 2))
+    here.history.current()
+    here.erase(77)
+    with here.open().files.reading():
+        assert here.history.compact()
+        assert persons_on_disk(here) == {77, 78}
+    with here.history.files.writing():
+        assert here.history.files.tidy()
+    assert persons_on_disk(here) == {78}
+
+
+def test_what_changed_long_ago_is_compacted(here: Office) -> None:
+    here.put(moment(1, 1, 1))
+    here.history.current()
+    here.put(moment(2, 1, 2))
+    here.history.current()
+    here.clock.now_s += OVERLAY_S_MAX + 1
+    assert here.history.is_due()
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "manifest"])
+def test_files_that_are_broken_are_made_anew(here: Office, damage: str) -> None:
+    here.put(moment(1, 1, 1))
+    here.history.current()
+    (unpacked,) = here.history.files.directory.rglob("*.arrow")
+    if damage == "cut":
+        os.truncate(unpacked, 100)
+    elif damage == "gone":
+        unpacked.unlink()
+    else:
+        (here.history.files.directory / "history.json").write_text("{}")
+    here.require_same(here.open())
+
+
+def test_a_database_that_was_put_back_has_its_history_read_anew(here: Office) -> None:
+    here.put(moment(1, 1, 1))
+    here.put(moment(2, 2, 1))
+    here.history.current()
+    with here.database.write() as connection:
+        connection.exec_driver_sql("UPDATE change_count SET number = 1")
+        connection.execute(delete(Touchpoint).where(col(Touchpoint.person) == 2))
+    here.require_same()
+    assert here.history.current().view.rows == 1
+
+
+def test_other_days_of_a_store_are_counted_anew(here: Office) -> None:
+    here.put(moment(1, 1, 1, occurred_at_ms=(FIRST_DAY + 1) * DAY_MS + 84_600_000))
+    here.require_same()
+    with here.database.write() as connection:
+        add_store(connection, "north", "north", "America/New_York", 0)
+    here.require_same()
+
+
+def test_days_of_a_store_that_was_added_since_are_counted_anew(here: Office) -> None:
+    late_ms = (FIRST_DAY + 1) * DAY_MS + 84_600_000
+    here.put(moment(1, 1, 1))
+    here.require_same()
+    with here.database.write() as connection:
+        add_store(connection, "new", "new", "Asia/Tokyo", 0)
+    here.put(moment(2, 1, 1, occurred_at_ms=late_ms, store_id="new"))
+    here.require_same()
+    assert here.history.compact()
+    for zone in ("America/New_York", "Europe/Amsterdam"):
+        with here.database.write() as connection:
+            add_store(connection, "new", "new", zone, 0)
+        here.require_same()
+        here.require_same(here.open())
+
+
+def test_a_store_may_be_added_after_its_touchpoints(here: Office) -> None:
+    late_ms = (FIRST_DAY + 1) * DAY_MS + 84_600_000
+    here.put(moment(1, 1, 1, occurred_at_ms=late_ms, store_id="unheard-of"))
+    here.require_same()
+    with here.database.write() as connection:
+        add_store(connection, "unheard-of", "Tokyo", "Asia/Tokyo", 0)
+    here.require_same(here.open())
+    here.require_same()
+
+
+def test_a_history_begun_before_the_first_touchpoint_is_not_made_anew(
+    here: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.require_same()
+    here.put(moment(1, 1, 1))
+    assert here.history.compact()
+    monkeypatch.setattr(history_module, "rebuilt", None)
+    here.require_same(here.open())
+
+
+def test_files_of_a_history_that_was_withdrawn_are_not_written_over(here: Office) -> None:
+    here.put(moment(1, 1, 1))
+    here.history.current()
+    (before,) = here.history.files.directory.rglob("*.arrow")
+    here.history.files.withdraw()
+    assert here.open().rebuild()
+    (after,) = here.history.files.directory.rglob("*.arrow")
+    assert before.parent != after.parent
+
+
+def test_a_name_with_the_separator_in_it_is_read_as_it_is(here: Office) -> None:
+    here.put(moment(1, 1, 1, channel="a\x1fb"), moment(2, 1, 2), moment(3, 2, 2))
+    here.require_same()
+    assert "a\x1fb" in here.history.current().vocabulary.channels.names
+
+
+def test_files_that_cannot_be_written_are_told_of(here: Office) -> None:
+    here.history.files.directory.write_text("a file")
+    with pytest.raises(FilesFault) as caught:
+        here.history.current()
+    assert (caught.value.status, caught.value.code) == (503, "history_files")
+
+
+def test_so_many_changes_are_read_anew(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.put(*(moment(number, number % 7, number) for number in range(1, 60)))
+    here.history.current()
+    monkeypatch.setattr(history_module, "REBUILD_PERSONS_MIN", 3)
+    here.put(*(moment(number, number % 7, number + 1) for number in range(1, 60)))
+    here.require_same()
+    assert here.history.current().view.overlay_rows == 0
+
+
+def test_while_another_process_builds_it_the_figures_are_being_prepared(here: Office) -> None:
+    here.put(moment(1, 1, 1))
+    other = here.open()
+    history_module.PREPARED_WAIT_S_MAX, waited = 0.01, history_module.PREPARED_WAIT_S_MAX
+    try:
+        with other.files.writing(), pytest.raises(Preparing) as caught:
+            here.history.current()
+    finally:
+        history_module.PREPARED_WAIT_S_MAX = waited
+    assert (caught.value.status, caught.value.code) == (503, "history_preparing")
+    here.require_same()
+
+
+def test_files_are_this_users_alone(here: Office) -> None:
+    here.put(moment(1, 1, 1))
+    here.history.current()
+    files = [path for path in here.history.files.directory.rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
