@@ -78,6 +78,15 @@ def load_models(extra: Path | None = None) -> dict[str, Model]:
     return models
 
 
+def model_text(model_id: str, extra: Path) -> str:
+    """The text of the file of a model that was loaded. Raises `ModelFilesError`."""
+    for path in (*sorted(SHIPPED.glob("*.toml")), *sorted(extra.glob("*.toml"))):
+        text = path.read_text(encoding="utf-8")
+        if parse_model(text.encode(), str(path)).id == model_id:
+            return text
+    raise ModelFilesError([Fault(str(extra), "", f"no file has the model {model_id!r} any more")])
+
+
 def current_models(extra: Path) -> dict[str, Model]:
     """What `load_models` gives, read again only when a file in `extra` came, went or changed."""
     found = sorted(extra.glob("*.toml"))

@@ -154,6 +154,15 @@ def journey(
     return person_journey(person, found, model, trade, now_day, names, local_time)
 
 
+def all_touchpoints(database: Database, now_ms: int) -> list[Touchpoint]:
+    """All touchpoints of known persons up to the last day recorded, by person and time."""
+    with database.read() as connection:
+        stores = columns.read_stores(connection)
+        recorded = columns.read_recorded_days(connection, stores, now_ms)
+        end_day = or_today(recorded, stores, now_ms)[1] + 1
+        return columns.read_touchpoints(connection, stores, end_day)
+
+
 class _Counted(NamedTuple):
     """What counts journeys in windows, of everybody or of some persons; and the names of codes."""
 
