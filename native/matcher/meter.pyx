@@ -5,7 +5,7 @@
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from native.matcher.mapped cimport PAGE_BYTES
 from native.matcher.lookup cimport (
@@ -44,22 +44,49 @@ def nothing(identifier):
     return None
 
 
-def random_read_ns(MemberIndex index, long reads, uint64_t seed):
-    """Nanoseconds of a random read in the index's table that waits for the one before."""
-    cdef View view = index.current()
-    cdef const uint8_t *region = <const uint8_t *>view.base.table.lines
-    return meter_random_read_ns(region, <size_t>view.base.table.pages * PAGE_BYTES, reads, seed)
+cdef class Region:
+    """Memory to read at random: the table of an index (`of`), or ordinary memory."""
 
+    cdef View view
+    cdef uint8_t *own
+    cdef const uint8_t *start
+    cdef readonly size_t bytes
 
-def parallel_reads_ns(MemberIndex index, int width, long groups, uint64_t seed):
-    """Nanoseconds of `width` random reads in the index's table that run at once."""
-    cdef View view = index.current()
-    cdef const uint8_t *region = <const uint8_t *>view.base.table.lines
-    if width < 1 or width > READS_AT_ONCE_MAX:
-        raise ValueError(f"1 to {READS_AT_ONCE_MAX} reads at once")
-    return meter_parallel_reads_ns(
-        region, <size_t>view.base.table.pages * PAGE_BYTES, width, groups, seed
-    )
+    def __cinit__(self, size_t ordinary_bytes=0):
+        """So many bytes of ordinary memory, in pages as the system gives them."""
+        if ordinary_bytes:
+            self.own = <uint8_t *>malloc(ordinary_bytes)
+            if self.own == NULL:
+                raise MemoryError()
+            memset(self.own, 1, ordinary_bytes)  # else all of it is one page of zeros
+            self.start = self.own
+            self.bytes = ordinary_bytes
+
+    def __dealloc__(self):
+        free(self.own)
+
+    @staticmethod
+    def of(MemberIndex index not None):
+        """The table of the index, as it is mapped."""
+        cdef Region region = Region()
+        region.view = index.current()
+        region.start = <const uint8_t *>region.view.base.table.lines
+        region.bytes = <size_t>region.view.base.table.pages * PAGE_BYTES
+        return region
+
+    def random_read_ns(self, long reads, uint64_t seed):
+        """Nanoseconds of a random read that waits for the one before."""
+        if self.bytes < PAGE_BYTES:
+            raise ValueError("there is nothing to read")
+        return meter_random_read_ns(self.start, self.bytes, reads, seed)
+
+    def parallel_reads_ns(self, int width, long groups, uint64_t seed):
+        """Nanoseconds of `width` random reads that run at once."""
+        if self.bytes < PAGE_BYTES:
+            raise ValueError("there is nothing to read")
+        if width < 1 or width > READS_AT_ONCE_MAX:
+            raise ValueError(f"1 to {READS_AT_ONCE_MAX} reads at once")
+        return meter_parallel_reads_ns(self.start, self.bytes, width, groups, seed)
 
 
 def call_ns(function, list arguments, double[::1] took_ns):

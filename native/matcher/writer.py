@@ -45,7 +45,10 @@ SPILL_SHARE_MAX = 1000
 SPILL_ENTRIES_FREE = 64
 FILE_MODE = 0o600
 ROW_BYTES = 64 * PAGE_BYTES
-"""So much of the table is filled before it is digested and written."""
+"""So much of the table is filled before it is digested."""
+BLOCK_BYTES = 2 << 20
+"""So much is written at once, from a multiple of it on. Linux (ext4 since 6.16, XFS) then keeps it
+in one large page of memory, and a look-up finds its address in the processor's own tables."""
 
 
 @dataclass(frozen=True)
@@ -200,30 +203,37 @@ def _write_content(file: FileIO, gathered: Entries, with_filter: bool) -> _Writt
 
 
 def _write_table(file: FileIO, filling: Filling) -> bytes:
-    """Writes the table where it belongs, and returns the digests of its pages. A row of pages is
-    digested and written by a thread of its own while the next one is filled, in the cache."""
-    file.seek(HEADER_BYTES)
+    """Writes the table where it belongs, after room for the header, and returns the digests of its
+    pages. A thread of its own digests rows and writes blocks while the next row is filled."""
+    file.seek(0)
     file.truncate()
-    digests: list[bytes] = []
-    room, other = bytearray(ROW_BYTES), bytearray(ROW_BYTES)
+    digests: list[Future[bytes]] = []
+    block, other = bytearray(BLOCK_BYTES), bytearray(BLOCK_BYTES)
+    at = HEADER_BYTES
     with ThreadPoolExecutor(1, "member-index") as hand:
-        busy: Future[bytes] | None = None
-        while filled := filling.fill(room):
-            if busy is not None:
-                digests.append(busy.result())
-            busy = hand.submit(_write_pages, file, memoryview(room)[: filled * PAGE_BYTES])
-            room, other = other, room
-        if busy is not None:
-            digests.append(busy.result())
-    return b"".join(digests)
+        written = hand.submit(_write_all, file, b"")
+        while filled := filling.fill(memoryview(block)[at : min(at + ROW_BYTES, BLOCK_BYTES)]):
+            row = memoryview(block)[at : at + filled * PAGE_BYTES]
+            digests.append(hand.submit(_digests, row))
+            at += len(row)
+            if at == BLOCK_BYTES:
+                written.result()  # the other block is free again
+                written = hand.submit(_write_all, file, block)
+                block, other, at = other, block, 0
+        written.result()
+        _write_all(file, memoryview(block)[:at])
+    return b"".join(row.result() for row in digests)
 
 
 def _write_pages(file: FileIO, pages: "Buffer") -> bytes:
     """Writes whole pages, and returns their digests."""
     view = memoryview(pages)
-    digests = b"".join(page_digests(view))
     _write_all(file, view)
-    return digests
+    return _digests(view)
+
+
+def _digests(pages: memoryview) -> bytes:
+    return b"".join(page_digests(pages))
 
 
 def _write_all(file: FileIO, data: "Buffer") -> None:

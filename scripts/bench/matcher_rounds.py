@@ -19,6 +19,8 @@ NEAR_CALLS = 10_000
 WIDE_CALLS = 2_000
 PIECE = 2_000
 WIDE_PIECE = 400
+ROUNDS_MAX = 1000
+"""Keeps the seeds of one floor apart from those of the next."""
 TWELVE, HUNDRED = "12 reads at once", "100 reads at once"
 
 Ask = Callable[[list[str]], float]
@@ -36,6 +38,10 @@ class Contest:
     """The same with the delta over it."""
     members: dict[str, int]
     others: list[peers.Peer]
+    table: meter.Region
+    """The table of `index`, read at random: a floor in its own pages."""
+    memory: meter.Region
+    """As much ordinary memory: the floor of the machine."""
 
 
 @dataclass
@@ -116,18 +122,20 @@ def one_round(turn: int, times: Rounds, contest: Contest) -> None:
 
     def reads(width: int, count: int, piece: int) -> Callable[[], Pieces]:
         def read(groups: int, seed: int) -> float:
-            return meter.parallel_reads_ns(plain, width, groups, seed)
+            return contest.memory.parallel_reads_ns(width, groups, seed)
 
-        return lambda: floor(read, piece, count // piece, turn + 1000 * width)
-
-    def one_read(reads: int, seed: int) -> float:
-        return meter.random_read_ns(plain, reads, seed)
+        return lambda: floor(read, piece, count // piece, turn + ROUNDS_MAX * width)
 
     blocks: list[dict[str, Callable[[], Pieces]]] = [
         {
             "hit": draw(loop_ns(find), cards.hits, CALLS),
             "call of nothing": draw(loop_ns(meter.nothing), cards.hits, CALLS),
-            "random read": lambda: floor(one_read, PIECE, CALLS // PIECE, turn),
+            "random read": lambda: floor(
+                contest.memory.random_read_ns, PIECE, CALLS // PIECE, turn
+            ),
+            "random read in the table": lambda: floor(
+                contest.table.random_read_ns, PIECE, CALLS // PIECE, turn + ROUNDS_MAX
+            ),
         },
         {
             "near in C": draw(near_in_c(plain), cards.mistyped, NEAR_CALLS),

@@ -1,6 +1,7 @@
 """Building: what goes in, what is refused, and how the table is filled."""
 
 import random
+import resource
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,38 @@ def test_the_same_entries_make_the_same_file_however_they_come(
     assert paths[0].read_bytes() == paths[1].read_bytes() == paths[2].read_bytes()
     index = MemberIndex.open(paths[0], key=key)
     assert index.find_many("legacy", (row[1] for row in rows)) == list(range(count))
+
+
+@pytest.mark.parametrize("block_pages", [2, 7, 16])
+def test_the_file_is_the_same_however_it_is_divided_into_blocks(
+    place: Callable[[], Path], key: bytes, monkeypatch: pytest.MonkeyPatch, block_pages: int
+) -> None:
+    rows = [("legacy", n, i) for i, n in enumerate(numbers(20_000))]
+    whole, divided = place(), place()
+    build(whole, [LEGACY], rows, key=key, generation=1)
+    monkeypatch.setattr(writer, "ROW_BYTES", 3 * writer.PAGE_BYTES)
+    monkeypatch.setattr(writer, "BLOCK_BYTES", block_pages * writer.PAGE_BYTES)
+    build(divided, [LEGACY], rows, key=key, generation=1)
+    assert divided.read_bytes() == whole.read_bytes()
+
+
+def test_a_disk_that_is_full_in_the_middle_of_the_table_leaves_the_old_file(
+    place: Callable[[], Path], key: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = place()
+    build(path, [LEGACY], [("legacy", "02072062", 1)], key=key, generation=1)
+    before = path.read_bytes()
+    monkeypatch.setattr(writer, "BLOCK_BYTES", 4 * writer.PAGE_BYTES)
+    rows = [("legacy", n, i) for i, n in enumerate(numbers(20_000))]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9 * writer.PAGE_BYTES, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            build(path, [LEGACY], rows, key=key, generation=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert list(path.parent.glob(".*")) == []
 
 
 def test_every_key_stands_where_the_reference_looks_for_it(
