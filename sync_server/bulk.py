@@ -3,7 +3,7 @@
 Rows are tuples in the order of the columns; docs/decisions/0012 says what that is worth.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -24,10 +24,10 @@ def insert_rows(
     connection: Connection,
     model: type[Table],
     columns: tuple[str, ...],
-    rows: Sequence[tuple[Any, ...]],
+    rows: Iterable[tuple[Any, ...]],
 ) -> None:
     """Inserts `rows`; a row whose key is taken, or that the database does not take, fails all."""
-    if not rows:
+    if isinstance(rows, Sequence) and not rows:
         return
     if connection.dialect.name == "postgresql":
         _copy(connection, model, columns, rows)
@@ -78,7 +78,7 @@ def _copy(
     connection: Connection,
     model: type[Table],
     columns: tuple[str, ...],
-    rows: Sequence[tuple[Any, ...]],
+    rows: Iterable[tuple[Any, ...]],
 ) -> None:
     driver = cast("psycopg.Connection", connection.connection.driver_connection)
     name = str(model.__tablename__)

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
-def encode(rows: Sequence[tuple[Any, ...]], kinds: str) -> bytes: ...
+def encode(rows: Iterable[tuple[Any, ...]], kinds: str) -> bytes: ...

@@ -5,7 +5,7 @@ big-endian.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
@@ -13,7 +13,7 @@ TRAILER = struct.pack(">h", -1)
 NULL = struct.pack(">i", -1)
 
 
-def encode(rows: Sequence[tuple[Any, ...]], kinds: str) -> bytes:
+def encode(rows: Iterable[tuple[Any, ...]], kinds: str) -> bytes:
     """The bytes of a binary COPY of `rows`, whose columns are of `kinds`.
 
     A letter each: `q` bigint, `i` integer, `t` text, `b` bytea, `?` boolean. None is NULL. Raises

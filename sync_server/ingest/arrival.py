@@ -1,19 +1,24 @@
 """A batch as it stands before the office: understood and chained, before anything is locked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sync_server.ingest.decoding import Glance, glance
+from native.log import scan
+from sync_server.ingest.decoding import SALE, glance
 from wire.batches import Batch
-from wire.chain import chain
+from wire.chain import HASH_BYTES
 
 
 class Arrival(NamedTuple):
     """What can be said of a batch without asking the database."""
 
     batch: Batch
-    seen: Sequence[Glance]
-    """What each event is."""
+    kinds: Sequence[str]
+    """Of each event, the body's tag, or "undecodable"."""
+    times: Sequence[int | None]
+    """Of each event, its time."""
+    reasons: Mapping[int, str]
+    """Why what stands at a sequence number is no event."""
     chained: Sequence[bytes] | None
     """The chain's hash after each event, if what the batch claims of the past is so."""
     public_key: bytes | None
@@ -22,6 +27,17 @@ class Arrival(NamedTuple):
 
 def arrive(batch: Batch, public_key: bytes | None = None) -> Arrival:
     """All that needs no lock."""
-    seen = [glance(data, seq) for seq, data in enumerate(batch.events, batch.first_seq)]
-    chained = chain(batch.previous, batch.events) if batch.previous else None
-    return Arrival(batch, seen, chained, public_key)
+    claims = len(batch.previous) == HASH_BYTES
+    hashes, times = scan(
+        batch.previous if claims else bytes(HASH_BYTES), batch.events, batch.first_seq
+    )
+    kinds = [SALE] * len(times)
+    reasons: dict[int, str] = {}
+    if None in times:
+        for at, at_ms in enumerate(times):
+            if at_ms is None:
+                seq = batch.first_seq + at
+                kinds[at], times[at], reason = glance(batch.events[at], seq)
+                if reason is not None:
+                    reasons[seq] = reason
+    return Arrival(batch, kinds, times, reasons, hashes if claims else None, public_key)

@@ -6,12 +6,13 @@ import msgspec
 
 from wire.batches import BATCH_CONTENT_TYPE, Batch, BatchError, decode_batch
 from wire.chain import HASH_BYTES
-from wire.events import Body, Event, decode_event
+from wire.events import Body, Event, Sale, decode_event
 from wire.readable import decode_readable_batch
 
 JSON_CONTENT_TYPE = "application/json"
 REASON_CHARS_MAX = 500
 UNDECODABLE = "undecodable"
+SALE = str(Sale.__struct_config__.tag)
 _KINDS = {body: str(body.__struct_config__.tag) for body in get_args(Body)}
 
 

@@ -1,6 +1,7 @@
 """The event log: appended to in the transaction that moves the watermark."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select, tuple_, update
@@ -98,29 +99,38 @@ def known_hashes(
 
 def append(connection: Connection, additions: Sequence[Addition], now_ms: int) -> None:
     """Logs what is new, sets aside what could not be understood, moves the watermarks."""
-    rows: list[tuple[Any, ...]] = []
+    rows: list[Iterable[tuple[Any, ...]]] = []
     heads: list[dict[str, Any]] = []
-    for (batch, seen, _, _), new_from, hashes, head in additions:
-        if not hashes:
-            continue
-        till_id, epoch, offset_ms = batch.till_id, batch.epoch, batch.clock_offset_ms
-        rows += [
-            (till_id, epoch, seq, now_ms, at_ms, offset_ms, kind, chain_hash, body)
-            for seq, (kind, at_ms, _), chain_hash, body in zip(
-                range(batch.first_seq + new_from, head.seq + 1),
-                seen[new_from:],
-                hashes,
-                batch.events[new_from:],
-                strict=True,
-            )
-        ]
-        heads.append({"b_till": till_id, "b_epoch": epoch, "seq": head.seq, "head_hash": head.hash})
+    for addition in additions:
+        if addition.hashes:
+            batch, head = addition.arrival.batch, addition.head
+            rows.append(_rows(addition, now_ms))
+            key = {"b_till": batch.till_id, "b_epoch": batch.epoch}
+            heads.append({**key, "seq": head.seq, "head_hash": head.hash})
     if not rows:
         return
-    insert_rows(connection, EventLog, COLUMNS, rows)
+    insert_rows(connection, EventLog, COLUMNS, chain.from_iterable(rows))
     for addition in additions:
         _set_aside(connection, addition, now_ms)
     connection.execute(_WATERMARK_UPDATE, [{**head, "updated_at_ms": now_ms} for head in heads])
+
+
+def _rows(addition: Addition, now_ms: int) -> Iterable[tuple[Any, ...]]:
+    # Put together by `zip` alone: there are hundreds of a batch.
+    arrival, since = addition.arrival, addition.new_from
+    batch = arrival.batch
+    return zip(
+        repeat(batch.till_id),
+        repeat(batch.epoch),
+        range(batch.first_seq + since, addition.head.seq + 1),
+        repeat(now_ms),
+        arrival.times[since:],
+        repeat(batch.clock_offset_ms),
+        arrival.kinds[since:],
+        addition.hashes,
+        batch.events[since:],
+        strict=False,
+    )
 
 
 _WATERMARK_UPDATE = (
@@ -190,12 +200,9 @@ def raise_alarm(connection: Connection, batch: Batch, code: str, seq: int, now_m
 
 
 def _set_aside(connection: Connection, addition: Addition, now_ms: int) -> None:
-    batch, seen, new_from = addition.arrival.batch, addition.arrival.seen, addition.new_from
-    bad = {
-        seq: each.reason
-        for seq, each in enumerate(seen[new_from:], batch.first_seq + new_from)
-        if each.reason is not None
-    }
+    batch = addition.arrival.batch
+    first_new = batch.first_seq + addition.new_from
+    bad = {seq: why for seq, why in addition.arrival.reasons.items() if seq >= first_new}
     if not bad:
         return
     logged = connection.execute(

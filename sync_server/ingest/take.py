@@ -143,8 +143,7 @@ def _stranger(arrival: Arrival, stand: Standing) -> Refused | None:
 
 def _acknowledgement(connection: Connection, addition: Addition) -> Ack:
     batch = addition.arrival.batch
-    is_bad = any(each.reason is not None for each in addition.arrival.seen)
-    aside = event_log.set_aside_seqs(connection, batch) if is_bad else ()
+    aside = event_log.set_aside_seqs(connection, batch) if addition.arrival.reasons else ()
     # Not further than was asked: a till whose disk was put back would take for sent what it will
     # yet journal, and its next batch would not meet the chain.
     last = batch.first_seq + len(batch.events) - 1

@@ -1,0 +1,3 @@
+def scan(
+    previous: bytes, events: tuple[bytes, ...], first_seq: int
+) -> tuple[list[bytes], list[int | None]]: ...
