@@ -84,7 +84,7 @@ def chosen_by_default(chosen: Chosen, recorded: Recorded) -> Chosen:
     return chosen._replace(first=str(_days_up_to(recorded, DEFAULT_DAYS)), last=str(recorded[1]))
 
 
-def presets(chosen: Chosen, recorded: Recorded, words: Wording) -> list[Preset]:
+def presets(chosen: Chosen, recorded: Recorded, path: str, words: Wording) -> list[Preset]:
     """The periods worth a click: shorter ones up to the last day recorded, and all."""
     if recorded is None:
         return []
@@ -96,7 +96,7 @@ def presets(chosen: Chosen, recorded: Recorded, words: Wording) -> list[Preset]:
             label = words("last_one_day") if days == 1 else words("last_days", n=days)
         here = chosen._replace(first=str(_days_up_to(recorded, days)), last=str(recorded[1]))
         query = urlencode({**here._asdict(), "lang": words.language})
-        found.append(Preset(label, f"/?{query}", here == chosen))
+        found.append(Preset(label, f"{path}?{query}", here == chosen))
     return found
 
 

@@ -8,6 +8,7 @@ from sync_server.dashboard.paint import (
     Figure,
     layout,
     place_name,
+    plain,
 )
 from sync_server.dashboard.wording import Wording
 from sync_server.journeys.model import Model
@@ -25,7 +26,7 @@ FLOW_PX = 420
 
 def funnel(model: Model, now: Figures, before: Figures | None, words: Wording) -> Figure:
     """How many trips reached each phase, the first on top; the period before as an outline."""
-    names = [words.label(phase.label) for phase in now.phases]
+    names = [plain(words.label(phase.label)) for phase in now.phases]
     reached = [phase.reached for phase in now.phases]
     bars: list[Figure] = []
     if before is not None:
@@ -93,7 +94,7 @@ def flow(model: Model, now: Figures, words: Wording) -> Figure:
         target = places.setdefault(end, len(places))
         links.append((origin, target, way.trips, _colour(model, way.target)))
     names = [
-        place_name(model, place, words, is_before=step == 0 and place != FIRST_SEEN)
+        plain(place_name(model, place, words, is_before=step == 0 and place != FIRST_SEEN))
         for step, place in places
     ]
     through = [0] * len(places)

@@ -1,48 +1,38 @@
 """The pages: `/`, `/persons` and `/persons/{person}`."""
 
-from datetime import date, timedelta
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import MediaType, Response, get
-from litestar.params import QueryParameter
 from litestar.response import Redirect
 
-from sync_server.answers import AnyRequest, history_of, office_of, refusals
+from sync_server.answers import AnyRequest, office_of, refusals
 from sync_server.auth.guards import head_office
 from sync_server.dashboard import figures, page, person_page
 from sync_server.dashboard.api import PERSON_MAX, PersonNumber, models_of
-from sync_server.dashboard.assets import asset_url, style_hashes
 from sync_server.dashboard.care_rows import care_rows
 from sync_server.dashboard.checkout_rows import opportunity_rows, store_rows, till_rows
-from sync_server.dashboard.choice import Chosen, chosen_by_default, narrowed_to, presets
+from sync_server.dashboard.choice import Chosen, chosen_by_default
 from sync_server.dashboard.customer_rows import rfm_grid, rfm_notes, rfm_rows
+from sync_server.dashboard.rendering import (
+    ONE_DAY,
+    Answer,
+    Asked,
+    answer_to,
+    render,
+    span,
+    words_of,
+)
 from sync_server.dashboard.route_figure import department_rows, route_figure
 from sync_server.dashboard.timeline import timeline
 from sync_server.dashboard.voucher_rows import campaign_rows, uplift_rows, voucher_rows
-from sync_server.dashboard.wording import LANGUAGES, Wording, choose_language, wording
+from sync_server.dashboard.wording import Wording
 from sync_server.errors import DatabaseError, OfficeError, Refused
 from sync_server.journeys import service
 from sync_server.journeys.asking import UnknownError
 from sync_server.journeys.model import Model, Trade
-from sync_server.journeys.narrowing import filters_of
-from sync_server.journeys.rfm import RfmName
 from sync_server.journeys.route_reading import walking_route
-from sync_server.journeys.summary import Summary
 from sync_server.registry.routes import USER
-
-POLICY = (
-    f"default-src 'none'; script-src 'self'; style-src 'self' {' '.join(style_hashes())}; "
-    "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-PARAMETER_CHARS_MAX = 128
-ONE_DAY = timedelta(days=1)
-_TEMPLATES = Environment(
-    loader=PackageLoader("sync_server.dashboard"), autoescape=True, undefined=StrictUndefined
-)
-
-Asked = Annotated[str, QueryParameter(max_length=PARAMETER_CHARS_MAX)]
 
 
 @get(
@@ -70,47 +60,20 @@ def get_summary_page(
     lang: Asked = "",
 ) -> Response[str]:
     """The summary of what was asked for; by default of the last weeks recorded."""
-    office, words = office_of(request), _words(request, lang)
-    models = models_of(office)
-    known = service.choices(office.database, office.now_ms())
+    words = words_of(request, lang)
     asked = Chosen(model, trade, first, last, store, group, campaign, segment)
-    chosen = chosen_by_default(asked, known.recorded)
-    shown: dict[str, Any] = {"summary": None}
-    problem: OfficeError | None = None
-    try:
-        found = service.summary(
-            office.database,
-            service.choose_model(models, chosen.model),
-            office.now_ms(),
-            chosen.trade_known(),
-            chosen.first_day(),
-            chosen.end_day(),
-            filters=filters_of(**chosen.filters()),
-            history=history_of(request),
-        )
-    except DatabaseError:
-        raise
-    except OfficeError as error:
-        problem = error
-    else:
-        names = {store.store_id: store.name for store in known.stores}
-        shown = _shown(models[found.model], found, names, chosen, words)
-        chosen = chosen._replace(first=str(found.first), last=str(found.end - ONE_DAY))
-    return _page(
+    answer = answer_to(request, asked, "/", words)
+    shown: dict[str, Any] = {}
+    if answer.summary is not None:
+        shown = _shown(answer.model_of(answer.summary), answer, words)
+    return render(
         request,
         "summary.html",
         words,
-        problem=problem,
+        problem=answer.problem,
         here="summary",
-        models=[models[name] for name in sorted(models)],
-        trades=list(Trade),
-        stores=known.stores,
-        groups=known.groups,
-        campaigns=sorted({*known.campaigns, chosen.campaign} - {""}),
-        segments=list(RfmName),
-        recorded=known.recorded,
-        chosen=chosen,
-        presets=presets(chosen, known.recorded, words),
+        summary=answer.summary,
+        **answer.form,
         **shown,
     )
 
@@ -131,7 +94,7 @@ def get_route_page(
     request: AnyRequest, first: Asked = "", last: Asked = "", store: Asked = "", lang: Asked = ""
 ) -> Response[str]:
     """The route of a period and store; by default of the last weeks recorded."""
-    office, words = office_of(request), _words(request, lang)
+    office, words = office_of(request), words_of(request, lang)
     known = service.choices(office.database, office.now_ms())
     chosen = chosen_by_default(Chosen("", "", first, last, store), known.recorded)
     shown: dict[str, Any] = {"route": None}
@@ -145,18 +108,18 @@ def get_route_page(
         problem = error
     else:
         names = {store.store_id: store.name for store in known.stores}
-        span = words("scope_days", **_span(found.first, found.end - ONE_DAY, words))
+        days = words("scope_days", **span(found.first, found.end - ONE_DAY, words))
         query = {"from": found.first, "to": found.end, **({"store": store} if store else {})}
         shown = {
             "route": found,
-            "scope": f"{span} · {names.get(store) or words('all_stores')}",
+            "scope": f"{days} · {names.get(store) or words('all_stores')}",
             "lead": words("route_lead", n=words.number(found.current.visits)),
             "figure": route_figure(found.current, words),
             "department_rows": department_rows(found.current, found.previous, words),
             "data_url": f"/v1/route?{urlencode(query)}",
         }
         chosen = chosen._replace(first=str(found.first), last=str(found.end - ONE_DAY))
-    return _page(
+    return render(
         request,
         "route.html",
         words,
@@ -183,7 +146,7 @@ def get_route_page(
 )
 def get_persons_page(request: AnyRequest, number: Asked = "", lang: Asked = "") -> Response[Any]:
     """A form for a member's number; with a number, the way to their page."""
-    words = _words(request, lang)
+    words = words_of(request, lang)
     typed = number.strip()
     if not typed:
         return _look_up(request, words)
@@ -214,7 +177,7 @@ def get_person_page(
     lang: Asked = "",
 ) -> Response[str]:
     """Their trips, phases and touchpoints."""
-    office, words = office_of(request), _words(request, lang)
+    office, words = office_of(request), words_of(request, lang)
     chosen = Chosen(model, trade, "", "", "")
     try:
         of = service.choose_model(models_of(office), model)
@@ -226,7 +189,7 @@ def get_person_page(
         unknown = UnknownError(error.code, message, words("unknown_member_fix"))
         return _look_up(request, words, str(person), unknown)
     query = urlencode({"model": found.model, "trade": found.trade})
-    return _page(
+    return render(
         request,
         "person.html",
         words,
@@ -241,34 +204,17 @@ def get_person_page(
     )
 
 
-def _shown(
-    model: Model, summary: Summary, names: dict[str, str], chosen: Chosen, words: Wording
-) -> dict[str, Any]:
+def _shown(model: Model, answer: Answer, words: Wording) -> dict[str, Any]:
     """What the summary's page says of a summary."""
+    summary, names = answer.found(), answer.names
     days = (summary.first, summary.end - ONE_DAY)
     length = summary.end - summary.first
-    query = {
-        "model": summary.model,
-        "trade": summary.trade,
-        "from": summary.first,
-        "to": summary.end,
-        **chosen.filters(),
-    }
     compared = words("not_compared")
     if summary.previous is not None:
         key = "compared" if length > ONE_DAY else "compared_day"
-        compared = words(key, **_span(days[0] - length, days[1] - length, words))
+        compared = words(key, **span(days[0] - length, days[1] - length, words))
     return {
-        "summary": summary,
-        "scope": " · ".join(
-            (
-                words("scope_days", **_span(*days, words))
-                if length > ONE_DAY
-                else words.day(days[0]),
-                *narrowed_to(chosen, names, words),
-                words.label(model.label),
-            )
-        ),
+        "scope": answer.scope(words),
         "compared": compared,
         "lead": page.lead(summary, words),
         "figures": page.key_figures(summary, words),
@@ -292,45 +238,14 @@ def _shown(
         "till_rows": till_rows(summary, names, words),
         "opportunity_rows": opportunity_rows(model, summary, names, words),
         "touchpoint_rows": page.touchpoint_rows(model, summary, words),
-        "data_url": f"/v1/summary?{urlencode(query, doseq=True)}",
+        "data_url": answer.data_url("/v1/summary"),
     }
-
-
-def _span(first: date, last: date, words: Wording) -> dict[str, str]:
-    return {"first": words.day(first), "last": words.day(last)}
 
 
 def _look_up(
     request: AnyRequest, words: Wording, number: str = "", problem: Refused | None = None
 ) -> Response[str]:
-    return _page(request, "persons.html", words, problem=problem, here="persons", number=number)
-
-
-def _words(request: AnyRequest, lang: str) -> Wording:
-    return wording(choose_language(lang, request.headers.get("accept-language", "")))
-
-
-def _page(
-    request: AnyRequest,
-    template: str,
-    words: Wording,
-    problem: OfficeError | None = None,
-    **context: Any,
-) -> Response[str]:
-    """A page in the reader's language; with a problem, under the status that says so."""
-    other = next(language for language in LANGUAGES if language != words.language)
-    asked = {**dict(request.query_params.items()), "lang": other}
-    html = _TEMPLATES.get_template(template).render(
-        words=words,
-        problem=problem and words.problem(problem),
-        asset_url=asset_url,
-        other_language=other,
-        other_language_url=f"{request.url.path}?{urlencode(asked)}",
-        **context,
-    )
-    status = 200 if problem is None else problem.status if isinstance(problem, Refused) else 400
-    headers = {"Content-Security-Policy": POLICY, "Content-Language": words.language}
-    return Response(html, status_code=status, media_type=MediaType.HTML, headers=headers)
+    return render(request, "persons.html", words, problem=problem, here="persons", number=number)
 
 
 routes: list[Any] = [get_summary_page, get_route_page, get_persons_page, get_person_page]

@@ -43,6 +43,13 @@ def layout(words: Wording, **parts: Any) -> Figure:
     }
 
 
+def plain(text: str) -> str:
+    """A text as Plotly shows it as it is: Plotly reads a few tags in its texts, and the name of a
+    store, department or phase is not markup.
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def place_name(model: Model, place: str, words: Wording, *, is_before: bool = False) -> str:
     """A place of a transition in words; `is_before`: the phase the trip before had reached."""
     for phase in model.phases:

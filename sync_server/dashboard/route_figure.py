@@ -1,7 +1,7 @@
 """The walking route as a picture and as rows of words. Pure."""
 
 from sync_server.dashboard.page import Row
-from sync_server.dashboard.paint import MUTED, ROLE_COLOURS, Figure, layout
+from sync_server.dashboard.paint import MUTED, ROLE_COLOURS, Figure, layout, plain
 from sync_server.dashboard.wording import Wording
 from sync_server.journeys.model import Role
 from sync_server.journeys.route import ENTER, LEAVE, Route
@@ -29,7 +29,7 @@ def route_figure(route: Route, words: Wording) -> Figure:
             origin = places.setdefault((way.step, shown(way.origin)), len(places))
             target = places.setdefault((way.step + 1, shown(way.target)), len(places))
             links[origin, target] = links.get((origin, target), 0) + way.visits
-    names = [department_name(name, words) for _, name in places]
+    names = [plain(department_name(name, words)) for _, name in places]
     colours = [colour.get(name, MUTED) for _, name in places]
     return {
         "data": [

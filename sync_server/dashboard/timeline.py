@@ -11,6 +11,7 @@ from sync_server.dashboard.paint import (
     Figure,
     layout,
     place_name,
+    plain,
 )
 from sync_server.dashboard.wording import Wording
 from sync_server.journeys.model import Model, Role
@@ -167,9 +168,4 @@ def _hover(touchpoint: TouchpointTold, trip: int, words: Wording) -> str:
         parts.append(words.money(touchpoint.amount_cents))
     if touchpoint.store_name:
         parts.append(touchpoint.store_name)
-    return "<br>".join([_plain(part) for part in parts] + [words("trip", n=trip)])
-
-
-def _plain(text: str) -> str:
-    # Plotly reads a few tags in its texts; a store's name is not markup.
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "<br>".join([plain(part) for part in parts] + [words("trip", n=trip)])

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from sqlalchemy import insert, update
 from sqlalchemy.engine import URL
 
+from sync_server import tables
 from sync_server.database import Database
+from sync_server.journeys.marks import mark
+from sync_server.projection import touchpoint
 from sync_server.tables import Table
 from wire.events import (
     Checkout,
@@ -75,6 +79,44 @@ def week(desk: "Desk", sale: "MakeSale") -> Week:
     till.send()
     desk.project()
     return Week(desk, len(cents), sum(cents), len(till.events), 42)
+
+
+@pytest.fixture
+def opinions(week: Week) -> Week:
+    """The week, and the one before: what its member and others looked at, rated and left; and a
+    store whose name is markup.
+    """
+    moments = [
+        (day + back, who, kind, channel, value)
+        for back in (0, -7)
+        for day, who, kind, channel, value in (
+            *((0, who, "web_visit", "web", None) for who in range(900, 912 + back)),
+            *((1, who, "price_check", "store", None) for who in range(900, 904)),
+            (0, 42, "email_open", "email", None),
+            (2, 42, "rating", "email", 2 + (back == 0)),
+            (3, 100, "rating", "email", 5),
+            (4, 42, "complaint", "phone", None),
+            (4, 42, "share", "social", None),
+            (5, 42, "nps", "email", 9),
+        )
+    ]
+    rows = [
+        touchpoint(
+            id=f"opinion/{number}",
+            person=who + (1_000 if day < 0 and who >= 900 else 0),
+            kind=kind,
+            channel=channel,
+            value=value,
+            store_id="north" if channel == "store" else None,
+            occurred_at_ms=MONDAY_MS + day * DAY_MS + number * 1_000,
+        )
+        for number, (day, who, kind, channel, value) in enumerate(moments)
+    ]
+    with week.desk.office.database.write() as connection:
+        connection.execute(insert(tables.Touchpoint), rows)
+        mark(connection, {row["person"] for row in rows})
+        connection.execute(update(tables.Store).values(name="<script>alert(1)</script> Kade"))
+    return week
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The pages in a real browser, served by the real server: nothing leaves this machine."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from playwright.sync_api import Page, sync_playwright
+from sqlalchemy import insert
+
+from sync_server.tables import Product
 
 if TYPE_CHECKING:
     from tests.office.dashboard.conftest import Week
@@ -21,6 +25,8 @@ START_WAIT_S_MAX = 30.0
 DRAWN_WAIT_MS_MAX = 20_000
 POLL_S = 0.05
 PHONE_PX = 360
+A4_LYING_POINTS = (842, 595)
+PRODUCTS = [{"code": "4006381333931", "name": "Milk", "price_cents": 1, "department": "Dairy <b>"}]
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--no-first-run"),
@@ -142,6 +148,47 @@ def test_the_pages_draw_their_pictures_and_ask_nobody_else(visit: Visit, week: "
     visit.drawn()
     assert page.locator("[data-figure] .scatterlayer .point").count() == 6 + 6 + 2
     assert page.locator(".trips > li").count() == 6
+    visit.is_clean()
+
+
+def test_the_walking_route_is_drawn(visit: Visit, week: "Week") -> None:
+    with week.desk.office.database.write() as connection:
+        connection.execute(insert(Product), PRODUCTS)
+    visit.sign_in(week.desk.token())
+    visit.page.get_by_role("link", name="Route").click()
+    visit.drawn()
+    assert visit.page.locator("[data-figure] .sankey-node").count() == 3
+    row = visit.page.get_by_role("row", name="Dairy <b>")
+    assert row.get_by_role("cell").first.inner_text() == str(week.sales)
+    visit.open("/route?first=2017-05-15&last=2017-05-16&store=north&lang=nl")
+    assert visit.page.get_by_role("heading", level=1).inner_text() == "Looproute"
+    assert (
+        visit.page.get_by_role("row", name="Dairy <b>").get_by_role("cell").first.inner_text()
+        == "6"
+    )
+    visit.is_clean()
+
+
+def test_the_journey_map_fits_a_phone_and_prints_on_one_side(
+    visit: Visit, opinions: "Week"
+) -> None:
+    visit.sign_in(opinions.desk.token())
+    page = visit.page
+    page.get_by_role("link", name="Journey map").click()
+    assert page.get_by_role("columnheader").count() == 5
+    curve = page.get_by_role("img", name="Mean rating by phase")
+    width = curve.bounding_box()
+    assert width is not None
+    assert width["width"] > 500
+    for target in ("/map", "/map?blank=1", "/map?model=need-to-advocacy&lang=nl"):
+        visit.open(target)
+        pdf = page.pdf(prefer_css_page_size=True)
+        assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1, target
+        (wide, high) = map(float, re.findall(rb"/MediaBox\s*\[0 0 ([\d.]+) ([\d.]+)", pdf)[0])
+        assert (round(wide), round(high)) == A4_LYING_POINTS
+        page.set_viewport_size({"width": PHONE_PX, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE_PX, target
+        page.set_viewport_size({"width": 1280, "height": 720})
     visit.is_clean()
 
 

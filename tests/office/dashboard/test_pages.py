@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sync_server.auth.users import Role
-from sync_server.journeys.model_file import SHIPPED
+from sync_server.dashboard.wording import wording
+from sync_server.journeys.model_file import SHIPPED, load_models
 from sync_server.journeys.person import PersonJourney
 from sync_server.journeys.sheets import MEDIA_TYPES, Format
 from sync_server.journeys.summary import Summary
@@ -139,6 +140,37 @@ def test_a_members_page_tells_their_trips(week: "Week") -> None:
     assert "Purchases 6" in text
     assert "caused by trip 5" in text
     assert "21 May 2017" in text
+
+
+def test_a_members_timeline_has_every_touchpoint_of_their_journey_where_it_was(
+    opinions: "Week",
+) -> None:
+    html = page(opinions.desk, f"/persons/{opinions.member}?lang=en")
+    (block,) = re.findall(r'id="timeline-picture-data">(.*?)</script>', html)
+    figure = json.loads(block)
+    drawn = [
+        (trace["name"], x, figure["layout"]["yaxis"]["ticktext"][round(y)], text.split("<br>")[-1])
+        for trace in figure["data"]
+        if trace["mode"] == "markers"
+        for x, y, text in zip(trace["x"], trace["y"], trace["text"], strict=True)
+    ]
+    answer = opinions.desk.get(f"/v1/persons/{opinions.member}/journey")
+    found = msgspec.json.decode(answer.content, type=PersonJourney)
+    labels = {phase.id: phase.label.en for phase in load_models()[found.model].phases}
+    told = [
+        (
+            wording("en").kind(moment.kind),
+            moment.occurred_at.replace(tzinfo=None).isoformat(" "),
+            labels[moment.phase or ""],
+            f"Trip {trip.number}",
+        )
+        for trip in found.trips
+        for moment in trip.touchpoints
+    ]
+    assert len(told) == 14 + 2 * 5
+    assert sorted(drawn) == sorted(told)
+    rows = [words(row) for row in re.findall(r"<li[^>]*>\s*<time.*?</li>", html, re.DOTALL)]
+    assert len(rows) == len(told)
 
 
 def test_a_member_is_looked_up_by_number(week: "Week") -> None:
