@@ -21,7 +21,8 @@ PIECE = 2_000
 WIDE_PIECE = 400
 ROUNDS_MAX = 1000
 """Keeps the seeds of one floor apart from those of the next."""
-TWELVE, HUNDRED = "12 reads at once", "100 reads at once"
+READ, TWELVE, HUNDRED = "random read", "12 reads at once", "100 reads at once"
+IN_TABLE = " in the table"
 
 Ask = Callable[[list[str]], float]
 Pieces = list[Callable[[], float]]
@@ -120,31 +121,32 @@ def one_round(turn: int, times: Rounds, contest: Contest) -> None:
     def draw(ask: Ask, kind: Draw, count: int, piece: int = PIECE) -> Callable[[], Pieces]:
         return lambda: asked(ask, kind(count, choose), piece)
 
-    def reads(width: int, count: int, piece: int) -> Callable[[], Pieces]:
+    def reads(region: meter.Region, width: int, count: int, piece: int) -> Callable[[], Pieces]:
         def read(groups: int, seed: int) -> float:
-            return contest.memory.parallel_reads_ns(width, groups, seed)
+            return region.parallel_reads_ns(width, groups, seed)
 
         return lambda: floor(read, piece, count // piece, turn + ROUNDS_MAX * width)
 
+    memory, table = contest.memory, contest.table
     blocks: list[dict[str, Callable[[], Pieces]]] = [
         {
             "hit": draw(loop_ns(find), cards.hits, CALLS),
             "call of nothing": draw(loop_ns(meter.nothing), cards.hits, CALLS),
-            "random read": lambda: floor(
-                contest.memory.random_read_ns, PIECE, CALLS // PIECE, turn
-            ),
-            "random read in the table": lambda: floor(
-                contest.table.random_read_ns, PIECE, CALLS // PIECE, turn + ROUNDS_MAX
+            READ: lambda: floor(memory.random_read_ns, PIECE, CALLS // PIECE, turn),
+            READ + IN_TABLE: lambda: floor(
+                table.random_read_ns, PIECE, CALLS // PIECE, turn + ROUNDS_MAX
             ),
         },
         {
             "near in C": draw(near_in_c(plain), cards.mistyped, NEAR_CALLS),
             "near in C with delta": draw(near_in_c(index), cards.mistyped, NEAR_CALLS),
-            TWELVE: reads(12, NEAR_CALLS, PIECE),
+            TWELVE: reads(memory, 12, NEAR_CALLS, PIECE),
+            TWELVE + IN_TABLE: reads(table, 12, NEAR_CALLS, PIECE),
         },
         {
             "3 unreadable in C": draw(near_in_c(plain), cards.unreadable, WIDE_CALLS, WIDE_PIECE),
-            HUNDRED: reads(100, WIDE_CALLS, WIDE_PIECE),
+            HUNDRED: reads(memory, 100, WIDE_CALLS, WIDE_PIECE),
+            HUNDRED + IN_TABLE: reads(table, 100, WIDE_CALLS, WIDE_PIECE),
         },
         {"miss": draw(loop_ns(find), cards.misses, CALLS)},
         {"hit without delta": draw(loop_ns(plain.finder("card")), cards.hits, CALLS)},
