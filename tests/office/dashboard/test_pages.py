@@ -160,7 +160,7 @@ def test_a_members_timeline_has_every_touchpoint_of_their_journey_where_it_was(
     told = [
         (
             wording("en").kind(moment.kind),
-            moment.occurred_at.replace(tzinfo=None).isoformat(" "),
+            f"{moment.occurred_at:%Y-%m-%d %H:%M:%S}",
             labels[moment.phase or ""],
             f"Trip {trip.number}",
         )
