@@ -2,6 +2,7 @@
 
 import gc
 import os
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -36,6 +37,7 @@ from sync_server.feed.watch import closed_by_signals
 from sync_server.history.history import history_for
 from sync_server.ingest import routes as ingest_routes
 from sync_server.ingest.together import Together
+from sync_server.journeys import intervals
 from sync_server.logs import set_up_logs
 from sync_server.office import Office, open_office
 from sync_server.projector import follower
@@ -123,6 +125,8 @@ def application() -> Litestar:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS_MIN)
+    # The first summary shall not wait for it; nor shall the start.
+    threading.Thread(target=intervals.warm_up, name="warm-up", daemon=True).start()
     return app
 
 

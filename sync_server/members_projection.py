@@ -70,7 +70,7 @@ def project_members(connection: Connection) -> int:
     for start in range(0, len(sales), ROWS_A_CHUNK):
         chunk = sales[start : start + ROWS_A_CHUNK]
         _relink(connection, chunk)
-        sale_days.note_linked(connection, [row for row in chunk if row.person is None])
+        sale_days.note_linked(connection, chunk)
         touched.update(row.member for row in chunk)
         touched.update(row.person for row in chunk if row.person is not None)
     mark(connection, touched)

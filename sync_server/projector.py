@@ -26,6 +26,7 @@ from sync_server.overload import Overload
 from sync_server.projection import Fault, Logged, project
 from sync_server.tables import (
     Cursor,
+    DayCount,
     DeviceFault,
     Dropped,
     EventLog,
@@ -63,6 +64,7 @@ PROJECTION: tuple[type[Table], ...] = (
     Tender,
     SaleLine,
     Sale,
+    DayCount,
     SaleDay,
 )
 

@@ -10,6 +10,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from sync_server.tables import (
+    DayCount,
     EventLog,
     Person,
     PersonChange,
@@ -26,6 +27,7 @@ PROJECTED: tuple[type[Table], ...] = (
     Person,
     PersonChange,
     Sale,
+    DayCount,
     SaleDay,
     SaleLine,
     Tender,

@@ -4,16 +4,16 @@
 not: a person counts once in a period.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, literal, select, tuple_, union_all
+from sqlalchemy import Connection, and_, case, exists, func, literal, select, tuple_, union_all
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from sync_server import tables
 from sync_server.journeys.columns import Stores, of_campaigns
+from sync_server.journeys.day_reading import Days
 from sync_server.journeys.tally import Window
 from sync_server.journeys.touchpoint import DAY_MS, MINUTE_MS
 from sync_server.journeys.vouchers import (
@@ -27,9 +27,14 @@ from sync_server.journeys.vouchers import (
 UPLIFT_MS = UPLIFT_DAYS * DAY_MS
 
 
-def read_campaigns(connection: Connection, stores: Stores, window: Window) -> CampaignTally:
-    """The counts over vouchers decided, and over those redeemed, in a window."""
-    v, r, h, s = tables.Voucher, tables.Redemption, tables.Holdout, tables.Sale
+def read_campaigns(
+    connection: Connection, stores: Stores, window: Window, known: Days | None = None
+) -> CampaignTally:
+    """The counts over vouchers decided, and over those redeemed, in a window.
+
+    `known` is what its days add up to, where that is kept.
+    """
+    v, r, h = tables.Voucher, tables.Redemption, tables.Holdout
     decided = of_campaigns(stores, window, v, col(v.reserved_at_ms))
     presented = of_campaigns(stores, window, r, col(r.occurred_at_ms))
     tally = CampaignTally()
@@ -66,6 +71,16 @@ def read_campaigns(connection: Connection, stores: Stores, window: Window) -> Ca
     again = select(col(r.campaign), func.count()).where(presented, earlier)
     tally.again = _counts(connection, again.group_by(col(r.campaign)))
 
+    if known is None:
+        _count_baskets(connection, presented, tally)
+    else:
+        tally.baskets, tally.basket_cents = known.baskets, known.basket_cents
+    return tally
+
+
+def _count_baskets(connection: Connection, presented: Any, tally: CampaignTally) -> None:
+    """Counts the sales for which vouchers were taken, from their rows."""
+    r, s = tables.Redemption, tables.Sale
     keys = (col(r.campaign), col(r.till_id), col(r.epoch), col(r.seq))
     sales = select(*keys).where(presented).distinct().subquery()
     baskets = select(sales.c.campaign, func.count(), func.sum(col(s.total_cents))).join(
@@ -79,7 +94,6 @@ def read_campaigns(connection: Connection, stores: Stores, window: Window) -> Ca
     for name, count, cents in connection.execute(baskets.group_by(sales.c.campaign)):
         tally.baskets[name] = count
         tally.basket_cents[name] = int(cents)
-    return tally
 
 
 def read_campaigns_whole(
@@ -198,26 +212,34 @@ def _read_after(
     connection: Connection, stores: Stores, window: Window, now_ms: int
 ) -> dict[str, int]:
     r, s = tables.Redemption, tables.Sale
-    here = and_(col(r.person).is_not(None), of_campaigns(stores, window, r, col(r.occurred_at_ms)))
-    moments: dict[int, dict[str, list[int]]] = {}
-    found = select(col(r.person), col(r.campaign), col(r.occurred_at_ms)).where(here)
-    for person, name, at_ms in _rows(connection, found.order_by(col(r.occurred_at_ms))):
-        moments.setdefault(person, {}).setdefault(name, []).append(at_ms)
-    sales = select(col(s.person), col(s.occurred_at_ms), col(s.total_cents)).where(
-        col(s.person).in_(select(col(r.person)).where(here)),
-        col(s.occurred_at_ms) < min(now_ms, _latest(moments) + UPLIFT_MS + 1),
+    # Of several redemptions the last one before a sale counts: each has the time up to the next.
+    following: Any = func.lead(col(r.occurred_at_ms)).over(
+        partition_by=(col(r.person), col(r.campaign)), order_by=col(r.occurred_at_ms)
     )
-    after: dict[str, int] = {}
-    for person, at_ms, cents in _rows(connection, sales):
-        for name, redeemed in moments[person].items():
-            last = bisect_left(redeemed, at_ms) - 1  # the last redemption before the sale
-            if last >= 0 and at_ms - redeemed[last] <= UPLIFT_MS:
-                after[name] = after.get(name, 0) + cents
-    return after
-
-
-def _latest(moments: dict[int, dict[str, list[int]]]) -> int:
-    return max((at[-1] for of in moments.values() for at in of.values()), default=0)
+    latest_ms: Any = col(r.occurred_at_ms) + UPLIFT_MS
+    until_ms = case((following < latest_ms, following), else_=latest_ms)
+    columns: list[Any] = [
+        col(r.person),
+        col(r.campaign),
+        col(r.occurred_at_ms).label("since_ms"),
+        until_ms.label("until_ms"),
+    ]
+    redeemed = (
+        select(*columns)
+        .where(
+            col(r.person).is_not(None),
+            of_campaigns(stores, window, r, col(r.occurred_at_ms)),
+        )
+        .subquery()
+        .c
+    )
+    after = select(redeemed.campaign, func.sum(col(s.total_cents))).where(
+        col(s.person) == redeemed.person,
+        col(s.occurred_at_ms) > redeemed.since_ms,
+        col(s.occurred_at_ms) <= redeemed.until_ms,
+        col(s.occurred_at_ms) < now_ms,
+    )
+    return _counts(connection, after.group_by(redeemed.campaign))
 
 
 def _moment(redemption: Any) -> Any:

@@ -3,14 +3,14 @@
 `read_care` is additive over disjoint days and stores; `read_care_whole` counts persons once.
 """
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, distinct, exists, func, select
+from sqlalchemy import Connection, distinct, exists, func, select, text
 from sqlmodel import col
 
 from sync_server import tables
 from sync_server.journeys.care import (
+    AFTER_DAYS,
     ANSWER,
     COMPLAINT,
     FIRST,
@@ -22,10 +22,11 @@ from sync_server.journeys.care import (
 )
 from sync_server.journeys.columns import Stores, within
 from sync_server.journeys.tally import Window
+from sync_server.journeys.touchpoint import DAY_MS
 
 REWARDS = ("points_spent", "voucher_redeemed")
 GIVEN, USED = "referral_given", "referral_used"
-KEYS_A_SELECT = 400
+_RARE: Any = text(tables.OF_CARE)
 
 
 def read_care(connection: Connection, stores: Stores, window: Window) -> CareTally:
@@ -35,7 +36,7 @@ def read_care(connection: Connection, stores: Stores, window: Window) -> CareTal
     here = within(stores, window, col(t.occurred_at_ms), store_id, col(t.person))
     now_ms = stores.begins_ms(stores.home_zone, window.now_day)
     kinds = (COMPLAINT, RETURN, GIVEN, USED, *REWARDS)
-    counts = select(col(t.kind), func.count()).where(here, col(t.kind).in_(kinds))
+    counts = select(col(t.kind), func.count()).where(_RARE, here, col(t.kind).in_(kinds))
     found = dict(_rows(connection, counts.group_by(col(t.kind))).all())
     tally = CareTally(
         complaints=found.get(COMPLAINT, 0),
@@ -47,25 +48,46 @@ def read_care(connection: Connection, stores: Stores, window: Window) -> CareTal
     if not tally.complaints:
         return tally
     complaints: dict[int, list[int]] = {}
-    when = select(col(t.person), col(t.occurred_at_ms)).where(
-        here, col(t.kind) == COMPLAINT, col(t.person).is_not(None)
-    )
+    of_somebody = (_RARE, here, col(t.kind) == COMPLAINT, col(t.person).is_not(None))
+    who: list[Any] = [col(t.person).label("who"), col(t.occurred_at_ms).label("since_ms")]
+    when = select(*who).where(*of_somebody)
     for person, at_ms in _rows(connection, when.order_by(col(t.occurred_at_ms))):
         complaints.setdefault(person, []).append(at_ms)
-    later: dict[int, list[Moment]] = {}
-    for chunk in _chunks(sorted(complaints)):
-        moments = select(col(t.person), col(t.occurred_at_ms), col(t.kind)).where(
-            col(t.person).in_(chunk),
-            col(t.kind).in_((ANSWER, *FIRST)),
-            col(t.occurred_at_ms) < now_ms,
-        )
-        for person, at_ms, kind in _rows(
-            connection, moments.order_by(col(t.occurred_at_ms), col(t.id))
-        ):
-            later.setdefault(person, []).append(Moment(at_ms, kind))
+    later: dict[int, list[tuple[int, str, str]]] = {person: [] for person in complaints}
+    since_ms = min((at[0] for at in complaints.values()), default=now_ms)
+    for statement in (_answers(since_ms, now_ms), _soon(when.subquery("complaint"), now_ms)):
+        for person, *moment in _rows(connection, statement):
+            if person in later:
+                later[person].append((*moment,))
     for person, at in complaints.items():
-        follow(tally, at, later.get(person, []), now_ms)
+        moments = [Moment(at_ms, kind) for at_ms, _, kind in sorted(later[person])]
+        follow(tally, at, moments, now_ms)
     return tally
+
+
+def _moments() -> Any:
+    t = tables.Touchpoint
+    return select(col(t.person), col(t.occurred_at_ms), col(t.id), col(t.kind))
+
+
+def _answers(since_ms: int, now_ms: int) -> Any:
+    """All answers in a time: they are few, and asked for by person they cost more."""
+    t = tables.Touchpoint
+    at_ms = col(t.occurred_at_ms)
+    return _moments().where(_RARE, col(t.kind) == ANSWER, at_ms > since_ms, at_ms < now_ms)
+
+
+def _soon(complaint: Any, now_ms: int) -> Any:
+    """What `follow` may take for the first thing after a complaint; some of it several times."""
+    t = tables.Touchpoint
+    c = complaint.c
+    return _moments().where(
+        col(t.person) == c.who,
+        col(t.occurred_at_ms) > c.since_ms,
+        col(t.occurred_at_ms) <= c.since_ms + AFTER_DAYS * DAY_MS,
+        col(t.occurred_at_ms) < now_ms,
+        col(t.kind).in_(tuple(FIRST)),
+    )
 
 
 def read_care_whole(connection: Connection, stores: Stores, window: Window) -> CareWhole:
@@ -90,15 +112,11 @@ def read_care_whole(connection: Connection, stores: Stores, window: Window) -> C
     ambassadors, buyers = _rows(connection, referred).one()
     store_id: Any = col(t.store_id)
     rewarded = select(func.count(distinct(col(t.person)))).where(
+        _RARE,
         within(stores, window, col(t.occurred_at_ms), store_id, col(t.person)),
         col(t.kind).in_(REWARDS),
     )
     return CareWhole(ambassadors, buyers, _rows(connection, rewarded).scalar_one())
-
-
-def _chunks(values: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(values), KEYS_A_SELECT):
-        yield values[start : start + KEYS_A_SELECT]
 
 
 def _rows(connection: Connection, statement: Any) -> Any:

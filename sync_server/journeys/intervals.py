@@ -17,6 +17,11 @@ class Interval(Struct, frozen=True):
     high: float
 
 
+def warm_up() -> None:
+    """Imports what intervals take: an office does it beside its start."""
+    _proportion()
+
+
 def share_interval(part: int, whole: int) -> Interval | None:
     """Wilson's interval of a share (E. B. Wilson, JASA 22 (1927)); None of nothing."""
     if not whole:

@@ -7,7 +7,7 @@ window of all of them, so what was read of a day that is over can be kept.
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, or_, select, text
 from sqlmodel import col
 
 from sync_server import tables
@@ -15,11 +15,15 @@ from sync_server.journeys.campaign_reading import read_campaigns, read_campaigns
 from sync_server.journeys.care_reading import read_care, read_care_whole
 from sync_server.journeys.checkout_reading import read_tills
 from sync_server.journeys.columns import Stores, in_days
+from sync_server.journeys.day_reading import Days
 from sync_server.journeys.metrics import MetricTally
 from sync_server.journeys.model import Placement
 from sync_server.journeys.rfm import RFM_DAYS, Bought, rfm_of
 from sync_server.journeys.sources import Sources, Whole
-from sync_server.journeys.tally import Window
+from sync_server.journeys.tally import SalesTally, Window
+from sync_server.journeys.touchpoint import PURCHASE
+from sync_server.journeys.trips import ENROLMENT
+from sync_server.touchpoints.incoming import IDENTIFIED
 
 
 def read_sources(
@@ -28,18 +32,20 @@ def read_sources(
     window: Window,
     placement: Placement,
     bought: Bought,
+    known: Days | None = None,
 ) -> Sources:
     """What a window's figures are made of.
 
-    `bought` is who bought in `rfm_window(window)`.
+    `bought` is who bought in `rfm_window(window)`; `known` is what the window's days add up to,
+    where that is kept.
     """
     apart = placement.settings.same_trip_minutes
     return Sources(
         metrics=read_metrics(connection, window),
-        nobodys=read_nobodys(connection, stores, window),
+        nobodys=read_nobodys(connection, stores, window, known and known.sales),
         care=read_care(connection, stores, window),
-        tills=read_tills(connection, stores, window),
-        campaigns=read_campaigns(connection, stores, window),
+        tills=read_tills(connection, stores, window, known and known.tills),
+        campaigns=read_campaigns(connection, stores, window, known),
         whole=Whole(
             campaigns=read_campaigns_whole(connection, stores, window, apart),
             rfm=rfm_of(bought, window.now_day, window.only),
@@ -50,9 +56,18 @@ def read_sources(
 
 
 def read_kinds(connection: Connection) -> frozenset[str]:
-    """The kinds of touchpoints ever recorded."""
-    kind = col(tables.Touchpoint.kind)
-    return frozenset(connection.execute(select(kind).distinct()).scalars())
+    """The kinds of touchpoints ever recorded, but for those of tills (`kpis.KINDS_OF_TILLS`)."""
+    sent, enrolled = col(tables.SentTouchpoint.kind), col(tables.Member.enrolled_at_ms)
+    found: set[str] = set()
+    # One after the other, by the index: a list of all kinds would read every row.
+    last = connection.execute(select(func.min(sent))).scalar_one()
+    while last is not None:
+        found.add(last)
+        last = connection.execute(select(func.min(sent)).where(sent > last)).scalar_one()
+    found.discard(IDENTIFIED)
+    if connection.execute(select(enrolled).where(enrolled.is_not(None)).limit(1)).first():
+        found.add(ENROLMENT)
+    return frozenset(found)
 
 
 def rfm_window(window: Window) -> Window:
@@ -113,16 +128,23 @@ def read_metrics(connection: Connection, window: Window) -> MetricTally:
     return found
 
 
-def read_nobodys(connection: Connection, stores: Stores, window: Window) -> dict[str, int]:
-    """Kind → touchpoints of a window that belong to nobody known; of a campaign, its own."""
+def read_nobodys(
+    connection: Connection, stores: Stores, window: Window, sales: SalesTally | None = None
+) -> dict[str, int]:
+    """Kind → touchpoints of a window that belong to nobody known; of a campaign, its own.
+
+    Every sale is a purchase: with `sales`, those that are not linked are not counted again.
+    """
     if window.holders is not None:
         return {}
     t = tables.Touchpoint
     store_id: Any = col(t.store_id)
     here = in_days(stores, window, col(t.occurred_at_ms), store_id)
-    statement = select(col(t.kind), func.count()).where(col(t.person).is_(None), here)
+    whose = col(t.person).is_(None) if sales is None else text(tables.OF_NOBODY)
+    statement = select(col(t.kind), func.count()).where(whose, here).group_by(col(t.kind))
     if window.campaign is not None:
         statement = statement.where(col(t.campaign) == window.campaign)
-    return {
-        str(kind): int(count) for kind, count in connection.execute(statement.group_by(col(t.kind)))
-    }
+    found = {str(kind): int(count) for kind, count in connection.execute(statement)}
+    if sales is not None and sales.sales > sales.linked_sales:
+        found[PURCHASE] = found.get(PURCHASE, 0) + sales.sales - sales.linked_sales
+    return found

@@ -1,27 +1,37 @@
-"""What sales and vouchers add up to, by store and day: kept with them, so a summary adds days up.
+"""What sales and vouchers add up to, by till and day: kept with them, so a summary adds days up.
 
 Part of the projection: written in the projector's transactions (only one of which runs at a time),
-emptied with it, and made anew from the tables when the cursor `SALE_DAYS` is not there.
-`columns.read_sales` and `read_vouchers` count the same from the rows themselves, which takes a
-second for each two million.
+emptied with it, and made anew from the tables when the cursor `SALE_DAYS` is not there. Nothing
+that is there is read to add to it: the database sums numbers and appends bytes. `day_reading`
+reads them; `columns.read_sales` and `read_vouchers` count the same from the rows themselves.
 """
 
-import sys
-from array import array
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
-import msgspec
 from msgspec import Struct, field
-from sqlalchemy import Connection, and_, delete, func, select, tuple_
+from sqlalchemy import (
+    Connection,
+    Executable,
+    LargeBinary,
+    and_,
+    cast,
+    delete,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlmodel import col
 
 from sync_server.database import upsert
-from sync_server.journeys import columns
-from sync_server.journeys.tally import Counts, SalesTally, VoucherTally, Window
+from sync_server.journeys import columns, tenths
 from sync_server.projection import Projected, VoucherKey
 from sync_server.tables import (
     Cursor,
+    DayCount,
     Redemption,
     Sale,
     SaleDay,
@@ -31,56 +41,49 @@ from sync_server.tables import (
 )
 
 SALE_DAYS = "sale_days"
-ALL_STORES = ""
-TENTH_MS = 100
-KEYS_A_SELECT = 400
 ROWS_A_CHUNK = 10_000
+KEYS_A_SELECT = 400
 NUMBERS = (
     *("sales", "lines", "turnover_cents", "linked_sales", "linked_turnover_cents"),
     *("unknown_identifiers", "failed_scans", "voided_lines", "redeemed", "redeemed_cents"),
 )
+APPENDED = ("tenths", "persons")
+PERSON_BYTES = 4
+"""A sale's person is a member."""
+LINKED_HOW, STATE, REFUSED = "linked_how", "state", "refused"
+BASKETS, BASKET_CENTS = "baskets", "basket_cents"
+WHATS = (LINKED_HOW, STATE, REFUSED, BASKETS, BASKET_CENTS)
 
-Key = tuple[str, int]
-"""A store, and a day there."""
+_BASKET = ("store_id", "occurred_at_ms", "campaign", "till_id", "epoch", "seq")
 
-
-class Named(Struct, frozen=True):
-    """Counts by name."""
-
-    linked_how: dict[str, int] = {}
-    states: dict[str, int] = {}
-    """Of the vouchers that the day's sales reserved."""
-    refused: dict[str, int] = {}
+Key = tuple[int, str, str]
+"""A day, a store, and a till there."""
+Name = tuple[int, str, str, str]
+"""A day, a store, what is counted, and its name."""
 
 
 class DayTally(Struct):
-    """What a day adds up to, or what is to be added to it."""
+    """What is to be added to a till's day."""
 
-    numbers: dict[str, int] = field(default_factory=lambda: dict.fromkeys(NUMBERS, 0))
-    linked_how: dict[str, int] = field(default_factory=dict[str, int])
-    states: dict[str, int] = field(default_factory=dict[str, int])
-    refused: dict[str, int] = field(default_factory=dict[str, int])
-    tenths: Counts = field(default_factory=Counts)
-
-    def add(self, other: "DayTally") -> None:
-        """Adds another."""
-        for name, number in other.numbers.items():
-            self.numbers[name] += number
-        for into, of in (
-            (self.linked_how, other.linked_how),
-            (self.states, other.states),
-            (self.refused, other.refused),
-        ):
-            for name, count in of.items():
-                _count(into, name, count)
-        for value, count in other.tenths.items():
-            self.tenths[value] = self.tenths.get(value, 0) + count
+    sales: int = 0
+    lines: int = 0
+    turnover_cents: int = 0
+    linked_sales: int = 0
+    linked_turnover_cents: int = 0
+    unknown_identifiers: int = 0
+    failed_scans: int = 0
+    voided_lines: int = 0
+    redeemed: int = 0
+    redeemed_cents: int = 0
+    tenths: bytearray = field(default_factory=bytearray)
+    persons: bytearray = field(default_factory=bytearray)
 
 
 class SaleFacts(NamedTuple):
     """What of a sale counts."""
 
     store_id: str
+    till_id: str
     occurred_at_ms: int
     line_count: int
     total_cents: int
@@ -98,78 +101,104 @@ class Changes:
         self._stores = columns.read_stores(connection)
         self._counters: dict[str, Callable[[int], int]] = {}
         self._days: dict[Key, DayTally] = {}
+        self._names: dict[Name, int] = {}
 
     def sale(self, sale: SaleFacts) -> None:
         """A sale that is new."""
-        day = self._day(sale.store_id, sale.occurred_at_ms)
-        numbers = day.numbers
-        numbers["sales"] += 1
-        numbers["lines"] += sale.line_count
-        numbers["turnover_cents"] += sale.total_cents
-        numbers["failed_scans"] += sale.failed_scans
-        numbers["voided_lines"] += sale.voided_lines
+        day = self._day_of(sale.store_id, sale.occurred_at_ms)
+        tally = self._tally(day, sale.store_id, sale.till_id)
+        tally.sales += 1
+        tally.lines += sale.line_count
+        tally.turnover_cents += sale.total_cents
+        tally.failed_scans += sale.failed_scans
+        tally.voided_lines += sale.voided_lines
         if sale.person is not None:
-            self._link(day, sale.total_cents, sale.link_how)
+            self._link(tally, day, sale.store_id, sale.total_cents, sale.link_how, sale.person)
         elif sale.link_how is not None:
-            numbers["unknown_identifiers"] += 1
-        if sale.duration_ms > 0:
-            tenths = sale.duration_ms // TENTH_MS
-            day.tenths[tenths] = day.tenths.get(tenths, 0) + 1
+            tally.unknown_identifiers += 1
+        tenths.append(tally.tenths, sale.duration_ms)
 
-    def linked(self, store: str, at_ms: int, cents: int, how: str | None) -> None:
-        """A sale of nobody known became somebody's."""
-        day = self._day(store, at_ms)
-        self._link(day, cents, how)
-        if how is not None:
-            day.numbers["unknown_identifiers"] -= 1
+    def linked(self, sale: Any) -> None:
+        """A sale of nobody known became `sale.member`'s."""
+        day = self._day_of(sale.store_id, sale.occurred_at_ms)
+        tally = self._tally(day, sale.store_id, sale.till_id)
+        self._link(tally, day, sale.store_id, sale.total_cents, sale.link_how, sale.member)
+        if sale.link_how is not None:
+            tally.unknown_identifiers -= 1
 
     def voucher(self, store: str, reserved_at_ms: int, before: str | None, state: str) -> None:
         """A voucher came to a state."""
         if state != before:
-            states = self._day(store, reserved_at_ms).states
-            _count(states, state, 1)
+            day = self._day_of(store, reserved_at_ms)
+            self._count((day, store, STATE, state), 1)
             if before is not None:
-                _count(states, before, -1)
+                self._count((day, store, STATE, before), -1)
 
-    def redeemed(self, store: str, at_ms: int, cents: int) -> None:
+    def redeemed(self, store: str, till: str, at_ms: int, cents: int) -> None:
         """A voucher was taken."""
-        numbers = self._day(store, at_ms).numbers
-        numbers["redeemed"] += 1
-        numbers["redeemed_cents"] += cents
+        tally = self._tally(self._day_of(store, at_ms), store, till)
+        tally.redeemed += 1
+        tally.redeemed_cents += cents
+
+    def basket(self, store: str, at_ms: int, campaign: str, cents: int) -> None:
+        """A sale that vouchers of a campaign were taken for, one or several."""
+        day = self._day_of(store, at_ms)
+        self._count((day, store, BASKETS, campaign), 1)
+        self._count((day, store, BASKET_CENTS, campaign), cents)
 
     def refused(self, store: str, at_ms: int, reason: str) -> None:
         """A voucher was not taken."""
-        _count(self._day(store, at_ms).refused, reason, 1)
+        self._count((self._day_of(store, at_ms), store, REFUSED, reason), 1)
 
     def write(self, connection: Connection) -> None:
-        """Adds everything to what the table has."""
-        totals: dict[Key, DayTally] = {}
-        for (_, day), tally in self._days.items():
-            totals.setdefault((ALL_STORES, day), DayTally()).add(tally)
-        changed = {**self._days, **totals}
-        for key, before in _read(connection, changed):
-            changed[key].add(before)
-        rows = [_row(key, changed[key]) for key in sorted(changed)]
-        for start in range(0, len(rows), ROWS_A_CHUNK):
-            chunk = rows[start : start + ROWS_A_CHUNK]
-            upsert(connection, SaleDay, chunk, update=_ALL)
-        self._days = {}
+        """Adds everything to what the tables have."""
+        dialect = connection.dialect.name
+        if self._days:
+            rows = [
+                {
+                    **dict(zip(("day", "store_id", "till_id"), key, strict=True)),
+                    **{name: getattr(tally, name) for name in NUMBERS},
+                    **{name: bytes(getattr(tally, name)) for name in APPENDED},
+                }
+                for key, tally in sorted(self._days.items(), key=_first)
+            ]
+            connection.execute(_adding(dialect, str(SaleDay.__tablename__)), rows)
+        names = [
+            {**dict(zip(("day", "store_id", "what", "name"), name, strict=True)), "count": count}
+            for name, count in sorted(self._names.items())
+            if count
+        ]
+        if names:
+            connection.execute(_adding(dialect, str(DayCount.__tablename__)), names)
+        self._days, self._names = {}, {}
 
-    def _day(self, store: str, at_ms: int) -> DayTally:
+    def day_of(self, store: str, at_ms: int) -> int:
+        """The day of an instant in a store."""
+        return self._day_of(store, at_ms)
+
+    def _day_of(self, store: str, at_ms: int) -> int:
         counter = self._counters.get(store)
         if counter is None:
             counter = self._counters[store] = self._stores.day_counter(store)
-        key = (store, counter(at_ms))
+        return counter(at_ms)
+
+    def _tally(self, day: int, store: str, till: str) -> DayTally:
+        key = (day, store, till)
         found = self._days.get(key)
         if found is None:
             found = self._days[key] = DayTally()
         return found
 
-    @staticmethod
-    def _link(day: DayTally, cents: int, how: str | None) -> None:
-        day.numbers["linked_sales"] += 1
-        day.numbers["linked_turnover_cents"] += cents
-        _count(day.linked_how, str(how), 1)
+    def _link(
+        self, tally: DayTally, day: int, store: str, cents: int, how: str | None, person: int
+    ) -> None:
+        tally.linked_sales += 1
+        tally.linked_turnover_cents += cents
+        tally.persons += person.to_bytes(PERSON_BYTES, "little")
+        self._count((day, store, LINKED_HOW, str(how)), 1)
+
+    def _count(self, name: Name, count: int) -> None:
+        self._names[name] = self._names.get(name, 0) + count
 
 
 def note(connection: Connection, rows: Projected) -> None:
@@ -179,6 +208,7 @@ def note(connection: Connection, rows: Projected) -> None:
         changes.sale(
             SaleFacts(
                 sale.store_id,
+                sale.till_id,
                 sale.occurred_at_ms,
                 sale.line_count,
                 sale.total_cents,
@@ -194,24 +224,61 @@ def note(connection: Connection, rows: Projected) -> None:
         store, at_ms = voucher["store_id"], voucher["reserved_at_ms"]
         changes.voucher(store, at_ms, before.get(key), voucher["state"])
     for row in rows.redemptions:
-        changes.redeemed(row["store_id"], row["occurred_at_ms"], row["value_cents"])
+        changes.redeemed(row["store_id"], row["till_id"], row["occurred_at_ms"], row["value_cents"])
+    if rows.redemptions:
+        totals = {(sale.till_id, sale.epoch, sale.seq): sale.total_cents for sale in rows.sales}
+        for store, at_ms, campaign, *sale in sorted(
+            {tuple(row[name] for name in _BASKET) for row in rows.redemptions}
+        ):
+            changes.basket(store, at_ms, campaign, totals[*sale,])
     for row in rows.refusals:
         changes.refused(row["store_id"], row["occurred_at_ms"], row["reason"])
     changes.write(connection)
 
 
 def note_linked(connection: Connection, sales: Iterable[Any]) -> None:
-    """`sales` (rows with `store_id`, `occurred_at_ms`, `total_cents`, `link_how`) became linked."""
+    """`sales` became their `member`'s, who were their `person`'s or, with None, nobody's.
+
+    They are rows with what `SaleFacts` has, in the table as they are now.
+    """
     changes = Changes(connection)
+    others: set[Key] = set()
     for sale in sales:
-        changes.linked(sale.store_id, sale.occurred_at_ms, sale.total_cents, sale.link_how)
+        if sale.person is None:
+            changes.linked(sale)
+        else:
+            day = changes.day_of(sale.store_id, sale.occurred_at_ms)
+            others.add((day, sale.store_id, sale.till_id))
     changes.write(connection)
+    for key in sorted(others):
+        _name_again(connection, changes, key)
+
+
+def _name_again(connection: Connection, changes: Changes, key: Key) -> None:
+    day, store, till = key
+    s = Sale
+    found = connection.execute(
+        select(col(s.person), col(s.occurred_at_ms)).where(
+            col(s.till_id) == till, col(s.store_id) == store, col(s.person).is_not(None)
+        )
+    )
+    persons = b"".join(
+        person.to_bytes(PERSON_BYTES, "little")
+        for person, at_ms in found
+        if person is not None and changes.day_of(store, at_ms) == day
+    )
+    d = SaleDay
+    connection.execute(
+        update(d)
+        .where(col(d.day) == day, col(d.store_id) == store, col(d.till_id) == till)
+        .values(persons=persons)
+    )
 
 
 def require(connection: Connection) -> None:
-    """Makes the table anew from the sales unless it is whole: once, and when days became others.
+    """Makes the tables anew from the sales unless they are whole.
 
-    The caller holds the projector's lock.
+    That is once, and when days became others. The caller holds the projector's lock.
     """
     if not is_whole(connection):
         _remake(connection)
@@ -224,88 +291,14 @@ def forget(connection: Connection) -> None:
 
 
 def is_whole(connection: Connection) -> bool:
-    """Whether the table has all sales."""
+    """Whether the tables have all sales."""
     found = select(col(Cursor.position)).where(col(Cursor.name) == SALE_DAYS)
     return connection.execute(found).first() is not None
 
 
-def read_days(connection: Connection, window: Window) -> tuple[SalesTally, VoucherTally]:
-    """What `columns.read_sales` and `read_vouchers` count, but for the persons (0)."""
-    total = DayTally()
-    for tally in _read_window(connection, window):
-        total.add(tally)
-    numbers = total.numbers
-    sales = SalesTally(
-        **{name: numbers[name] for name in NUMBERS if not name.startswith("redeemed")},
-        linked_how=total.linked_how,
-        duration_tenths=total.tenths,
-    )
-    vouchers = VoucherTally(
-        states=total.states,
-        redeemed=numbers["redeemed"],
-        redeemed_cents=numbers["redeemed_cents"],
-        refused=total.refused,
-    )
-    return sales, vouchers
-
-
-def _read_window(connection: Connection, window: Window) -> Iterable[DayTally]:
-    here = [ALL_STORES] if window.stores is None else sorted(set(window.stores) - {ALL_STORES})
-    day = col(SaleDay.day)
-    where = and_(col(SaleDay.store_id).in_(here), day >= window.first_day, day < window.end_day)
-    sums = [func.coalesce(func.sum(col(getattr(SaleDay, name))), 0) for name in NUMBERS]
-    numbers = connection.execute(select(*sums).where(where)).one()
-    yield DayTally(numbers={name: int(n) for name, n in zip(NUMBERS, numbers, strict=True)})
-    counts = select(col(SaleDay.named), col(SaleDay.duration_tenths)).where(where)
-    for named, tenths in connection.execute(counts):
-        yield _tally({}, named, tenths)
-
-
-def _read(connection: Connection, keys: Iterable[Key]) -> Iterable[tuple[Key, DayTally]]:
-    table = Table.metadata.tables[str(SaleDay.__tablename__)]
-    days: dict[str, list[int]] = {}
-    for store, day in keys:
-        days.setdefault(store, []).append(day)
-    # Store by store: SQLite goes through the whole table for a list of pairs.
-    for store, some in days.items():
-        for start in range(0, len(some), KEYS_A_SELECT):
-            here = col(SaleDay.day).in_(some[start : start + KEYS_A_SELECT])
-            found = connection.execute(select(table).where(col(SaleDay.store_id) == store, here))
-            for row in found.mappings():
-                numbers = {name: row[name] for name in NUMBERS}
-                tally = _tally(numbers, row["named"], row["duration_tenths"])
-                yield (row["store_id"], row["day"]), tally
-
-
-def _tally(numbers: dict[str, int], named: str, tenths: bytes) -> DayTally:
-    names = msgspec.json.decode(named, type=Named)
-    pairs = array("I", tenths)
-    if sys.byteorder == "big":
-        pairs.byteswap()
-    counts = dict(zip(pairs[::2], pairs[1::2], strict=True))
-    return DayTally(numbers, names.linked_how, names.states, names.refused, counts)
-
-
-def _row(key: Key, tally: DayTally) -> dict[str, Any]:
-    store, day = key
-    names = Named(*(_sorted(n) for n in (tally.linked_how, tally.states, tally.refused)))
-    pairs = array("I", (number for pair in sorted(tally.tenths.items()) for number in pair))
-    if sys.byteorder == "big":
-        pairs.byteswap()
-    return {
-        "store_id": store,
-        "day": day,
-        **tally.numbers,
-        "named": msgspec.json.encode(names).decode(),
-        "duration_tenths": pairs.tobytes(),
-    }
-
-
-_ALL = (*NUMBERS, "named", "duration_tenths")
-
-
 def _remake(connection: Connection) -> None:
     connection.execute(delete(SaleDay))
+    connection.execute(delete(DayCount))
     sale, v, r, f = Sale, Voucher, Redemption, VoucherRefusal
     facts = [col(getattr(sale, name)) for name in SaleFacts._fields]
 
@@ -316,14 +309,29 @@ def _remake(connection: Connection) -> None:
             take(changes, row)
         changes.write(connection)
 
-    each(select(*facts), lambda changes, row: changes.sale(SaleFacts(*row)))
+    # As each till's sales came, so that the bytes are the same.
+    each(
+        select(*facts).order_by(col(sale.till_id), col(sale.epoch), col(sale.seq)),
+        lambda changes, row: changes.sale(SaleFacts(*row)),
+    )
     each(
         select(col(v.store_id), col(v.reserved_at_ms), col(v.state)),
         lambda changes, row: changes.voucher(row[0], row[1], None, row[2]),
     )
     each(
-        select(col(r.store_id), col(r.occurred_at_ms), col(r.value_cents)),
+        select(col(r.store_id), col(r.till_id), col(r.occurred_at_ms), col(r.value_cents)),
         lambda changes, row: changes.redeemed(*row),
+    )
+    baskets = select(*(col(getattr(r, name)) for name in _BASKET)).distinct().subquery()
+    b = baskets.c
+    of_basket = and_(
+        col(sale.till_id) == b.till_id, col(sale.epoch) == b.epoch, col(sale.seq) == b.seq
+    )
+    each(
+        select(b.store_id, b.occurred_at_ms, b.campaign, col(sale.total_cents)).join_from(
+            baskets, sale, of_basket
+        ),
+        lambda changes, row: changes.basket(*row),
     )
     each(
         select(col(f.store_id), col(f.occurred_at_ms), col(f.reason)),
@@ -345,13 +353,23 @@ def _states(connection: Connection, keys: set[VoucherKey]) -> Mapping[VoucherKey
     return found
 
 
-def _count(counts: dict[str, int], name: str, count: int) -> None:
-    total = counts.get(name, 0) + count
-    if total:
-        counts[name] = total
-    else:
-        counts.pop(name, None)
+@cache
+def _adding(dialect: str, name: str) -> Executable:
+    """Inserts rows, or adds them to those that are there."""
+    table = Table.metadata.tables[name]
+    is_postgresql = dialect == "postgresql"
+    statement = insert_postgresql(table) if is_postgresql else insert_sqlite(table)
+    sums: dict[str, Any] = {}
+    for column in table.columns:
+        if column.name in APPENDED:
+            both = column.op("||")(statement.excluded[column.name])
+            # SQLite joins as text, byte by byte.
+            sums[column.name] = both if is_postgresql else cast(both, LargeBinary)
+        elif not column.primary_key:
+            sums[column.name] = column + statement.excluded[column.name]
+    keys = [column.name for column in table.primary_key]
+    return statement.on_conflict_do_update(index_elements=keys, set_=sums)
 
 
-def _sorted(counts: dict[str, int]) -> dict[str, int]:
-    return dict(sorted(counts.items()))
+def _first(item: tuple[Key, DayTally]) -> Key:
+    return item[0]

@@ -11,9 +11,10 @@ from native.fold import Tally
 from sync_server.database import Database
 from sync_server.history.asking import count_journeys
 from sync_server.history.history import History, Snapshot
-from sync_server.journeys import columns, days, sale_days
+from sync_server.journeys import columns, days
 from sync_server.journeys.asking import UnknownError, or_today, windows
 from sync_server.journeys.compiled import in_words, journey_of, tally_windows
+from sync_server.journeys.day_reading import read_days
 from sync_server.journeys.filters import EVERYTHING, Filters
 from sync_server.journeys.model import Model, Placement, Trade
 from sync_server.journeys.narrowing import narrowed, read_campaign_names, stores_asked
@@ -23,7 +24,7 @@ from sync_server.journeys.reading import read_sources, rfm_window
 from sync_server.journeys.rfm import Bought
 from sync_server.journeys.rows import Vocabulary, add_touchpoints, empty_buffers, rows_of
 from sync_server.journeys.summary import Figures, Summary, figures
-from sync_server.journeys.tally import SalesTally, VoucherTally, Window
+from sync_server.journeys.tally import Window
 from sync_server.journeys.touchpoint import Touchpoint, date_of, day_of
 from sync_server.journeys.trips import Recording
 from sync_server.registry.store_groups import list_groups
@@ -230,13 +231,14 @@ def _figures(
     vocabulary: Vocabulary,
 ) -> Figures:
     journeys = in_words(here, placement, vocabulary)
-    sales, vouchers = _sales(connection, stores, window, sum(journeys.buyers.values()))
+    known = read_days(connection, window)
+    bought = Bought(*year.buyers())
     return figures(
         placement.model,
         journeys,
-        sales,
-        vouchers,
-        read_sources(connection, stores, window, placement, Bought(*year.buyers())),
+        known.sales if known else columns.read_sales(connection, stores, window),
+        known.vouchers if known else columns.read_vouchers(connection, stores, window),
+        read_sources(connection, stores, window, placement, bought, known),
     )
 
 
@@ -259,17 +261,4 @@ def _narrowed_figures(
         columns.read_sales(connection, stores, window),
         columns.read_vouchers(connection, stores, window),
         read_sources(connection, stores, window, placement, bought),
-    )
-
-
-def _sales(
-    connection: Connection, stores: columns.Stores, window: Window, buyers: int
-) -> tuple[SalesTally, VoucherTally]:
-    """The sales and vouchers of a window; `buyers` are the persons who bought in it."""
-    if sale_days.is_whole(connection):
-        sales, vouchers = sale_days.read_days(connection, window)
-        return replace(sales, persons=buyers), vouchers
-    return (
-        columns.read_sales(connection, stores, window),
-        columns.read_vouchers(connection, stores, window),
     )

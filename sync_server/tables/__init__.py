@@ -20,7 +20,10 @@ from sync_server.tables.log import (
     Watermark,
 )
 from sync_server.tables.projection import (
+    OF_CARE,
+    OF_NOBODY,
     Cursor,
+    DayCount,
     DeviceFault,
     Holdout,
     Person,
@@ -64,12 +67,15 @@ from sync_server.tables.touchpoints import (
 )
 
 __all__ = [
+    "OF_CARE",
+    "OF_NOBODY",
     "TEXT_CHARS_MAX",
     "Alarm",
     "ApiUser",
     "ChangeCount",
     "ChannelMetric",
     "Cursor",
+    "DayCount",
     "DeviceFault",
     "Dropped",
     "EnrolmentCode",

@@ -1,9 +1,17 @@
 """The projection: what the projector makes of the log, the same every time."""
 
-from sqlalchemy import BigInteger, Index, LargeBinary
+from sqlalchemy import BigInteger, Index, LargeBinary, text
 from sqlmodel import Field
 
 from sync_server.tables.table import GIVEN, TEXT_CHARS_MAX, TILL_ID_CHARS_MAX, Table
+
+OF_CARE = (
+    "kind IN ('complaint', 'points_spent', 'referral_given', 'referral_used', 'return',"
+    " 'service_contact', 'voucher_redeemed')"
+)
+"""What is rarely recorded and counted by kind; a query that says so word for word is quick."""
+OF_NOBODY = "person IS NULL AND (kind <> 'purchase' OR till_id = '')"
+"""Nobody known, and no sale of a till: those are counted by `SaleDay`."""
 
 
 class Cursor(Table, table=True):
@@ -16,7 +24,10 @@ class Cursor(Table, table=True):
 class Sale(Table, table=True):
     """A basket that was paid, known by its event. `occurred_at_ms` is the event's time."""
 
-    __table_args__ = (Index("sale_by_time", "occurred_at_ms"),)
+    __table_args__ = (
+        Index("sale_by_time", "occurred_at_ms"),
+        Index("sale_by_person", "person", "occurred_at_ms", "total_cents"),
+    )
 
     till_id: str = Field(primary_key=True, max_length=TILL_ID_CHARS_MAX)
     epoch: int = Field(primary_key=True, sa_type=BigInteger)
@@ -31,7 +42,7 @@ class Sale(Table, table=True):
     link_token: bytes | None = Field(default=None, sa_type=LargeBinary, index=True)
     link_member: int | None = Field(default=None, sa_type=BigInteger)
     """The member as the till knew it; None also when it did not know the card."""
-    person: int | None = Field(default=None, sa_type=BigInteger, index=True)
+    person: int | None = Field(default=None, sa_type=BigInteger)
     duration_ms: int = Field(sa_type=BigInteger)
     failed_scans: int
     voided_lines: int
@@ -163,6 +174,18 @@ class Touchpoint(Table, table=True):
         Index("touchpoint_by_person", "person", "occurred_at_ms", "till_id", "epoch", "seq"),
         Index("touchpoint_by_time", "occurred_at_ms"),
         Index("touchpoint_by_event", "till_id", "epoch", "seq"),
+        Index(
+            "touchpoint_of_care",
+            *("kind", "occurred_at_ms", "person", "store_id"),
+            sqlite_where=text(OF_CARE),
+            postgresql_where=text(OF_CARE),
+        ),
+        Index(
+            "touchpoint_of_nobody",
+            *("occurred_at_ms", "kind", "store_id"),
+            sqlite_where=text(OF_NOBODY),
+            postgresql_where=text(OF_NOBODY),
+        ),
     )
 
     id: str = Field(primary_key=True, max_length=300)
@@ -188,14 +211,15 @@ class Touchpoint(Table, table=True):
 
 
 class SaleDay(Table, table=True):
-    """What the sales and vouchers of a store's day add up to; `store_id` "" is all stores.
+    """What the sales of a till's day add up to.
 
     Part of the projection, kept by `sync_server.journeys.sale_days`.
     """
 
-    store_id: str = Field(primary_key=True, max_length=TEXT_CHARS_MAX)
     day: int = Field(primary_key=True, sa_column_kwargs=GIVEN)
     """The store's day: days since 1970-01-01."""
+    store_id: str = Field(primary_key=True, max_length=TEXT_CHARS_MAX)
+    till_id: str = Field(primary_key=True, max_length=TILL_ID_CHARS_MAX)
     sales: int = Field(sa_type=BigInteger)
     lines: int = Field(sa_type=BigInteger)
     turnover_cents: int = Field(sa_type=BigInteger)
@@ -206,7 +230,19 @@ class SaleDay(Table, table=True):
     voided_lines: int = Field(sa_type=BigInteger)
     redeemed: int = Field(sa_type=BigInteger)
     redeemed_cents: int = Field(sa_type=BigInteger)
-    named: str
-    """JSON: {"linked_how", "states", "refused"} of name → count, sorted."""
-    duration_tenths: bytes = Field(sa_type=LargeBinary)
-    """Pairs of unsigned 32-bit numbers, little-endian, ascending: tenths of a second, sales."""
+    tenths: bytes = Field(sa_type=LargeBinary)
+    """How long each sale took, in tenths of a second (`sync_server.journeys.tenths`)."""
+    persons: bytes = Field(sa_type=LargeBinary)
+    """Of each linked sale its person: unsigned, 32 bits, little-endian."""
+
+
+class DayCount(Table, table=True):
+    """How many of a store's day have a name: see `sync_server.journeys.sale_days`."""
+
+    day: int = Field(primary_key=True, sa_column_kwargs=GIVEN)
+    store_id: str = Field(primary_key=True, max_length=TEXT_CHARS_MAX)
+    what: str = Field(primary_key=True, max_length=16)
+    """"linked_how" of sales; "state" of the vouchers they reserved; "refused" for a reason;
+    "baskets" that a campaign's vouchers were taken for, and their "basket_cents"."""
+    name: str = Field(primary_key=True, max_length=TEXT_CHARS_MAX)
+    count: int = Field(sa_type=BigInteger)

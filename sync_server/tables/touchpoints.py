@@ -22,7 +22,7 @@ class SentTouchpoint(Table, table=True):
     """Tells the same touchpoint sent twice from another one under the same name."""
     received_at_ms: int = Field(sa_type=BigInteger)
     occurred_at_ms: int = Field(sa_type=BigInteger)
-    kind: str = Field(max_length=32)
+    kind: str = Field(max_length=32, index=True)
     channel: str = Field(max_length=32)
     store_id: str | None = Field(default=None, max_length=TEXT_CHARS_MAX)
     amount_cents: int | None = Field(default=None, sa_type=BigInteger)

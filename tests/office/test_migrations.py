@@ -27,6 +27,8 @@ VERSIONS = [
     for script in ScriptDirectory.from_config(migrations._config(None)).walk_revisions()
 ]
 Rows = dict[str, list[dict[str, Any]]]
+MADE_ANEW = {"sale_day": "0008"}
+"""Had another shape before a version; the projector makes them of the other tables."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -99,6 +101,9 @@ def test_a_database_of_every_version_comes_to_the_newest_with_what_is_in_it(
     assert migrate(database) == (version, newest_version())
     after = rows(database)
     for table, (row,) in before.items():
+        if version < MADE_ANEW.get(table, version):
+            assert not after[table]
+            continue
         (now,) = after[table]
         assert {name: now[name] for name in row if name in now} == {
             name: value for name, value in row.items() if name in now

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msgspec import structs
 from sqlalchemy import delete, insert, update
 from sqlmodel import col
 
 from sync_server.database import Lock, lock_exclusive
-from sync_server.journeys import columns, sale_days
+from sync_server.journeys import columns
+from sync_server.journeys.campaign_reading import read_campaigns
+from sync_server.journeys.checkout_reading import read_tills
+from sync_server.journeys.day_reading import read_days
+from sync_server.journeys.reading import read_nobodys
 from sync_server.journeys.tally import Window
 from sync_server.projector import follower, project_step, start_over
 from sync_server.registry.members import MemberRow, store_members
@@ -401,12 +404,16 @@ def require_days_to_be_those_of_the_rows(desk: "Desk") -> None:
         stores = columns.read_stores(connection)
         for here in (None, frozenset(["1"]), frozenset(["2"])):
             window = Window(0, 30_000, 30_000, here)
-            sales = columns.read_sales(connection, stores, window)
-            expected = (
-                structs.replace(sales, persons=0),
-                columns.read_vouchers(connection, stores, window),
-            )
-            assert sale_days.read_days(connection, window) == expected
+            found = read_days(connection, window)
+            assert found is not None
+            assert found.sales == columns.read_sales(connection, stores, window)
+            assert found.vouchers == columns.read_vouchers(connection, stores, window)
+            tills = read_tills(connection, stores, window, found.tills)
+            assert tills == read_tills(connection, stores, window)
+            campaigns = read_campaigns(connection, stores, window, found)
+            assert campaigns == read_campaigns(connection, stores, window)
+            nobodys = read_nobodys(connection, stores, window, found.sales)
+            assert nobodys == read_nobodys(connection, stores, window)
 
 
 @few
