@@ -60,10 +60,10 @@ def read_kinds(connection: Connection) -> frozenset[str]:
     sent, enrolled = col(tables.SentTouchpoint.kind), col(tables.Member.enrolled_at_ms)
     found: set[str] = set()
     # One after the other, by the index: a list of all kinds would read every row.
-    last = connection.execute(select(func.min(sent))).scalar_one()
-    while last is not None:
-        found.add(last)
-        last = connection.execute(select(func.min(sent)).where(sent > last)).scalar_one()
+    following: Any = select(func.min(sent))
+    while (kind := connection.execute(following).scalar_one()) is not None:
+        found.add(kind)
+        following = select(func.min(sent)).where(sent > kind)
     found.discard(IDENTIFIED)
     if connection.execute(select(enrolled).where(enrolled.is_not(None)).limit(1)).first():
         found.add(ENROLMENT)

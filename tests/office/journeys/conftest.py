@@ -101,6 +101,11 @@ class Shop:
             tables.Touchpoint,
             **touchpoint(id=name, person=person, kind=kind, occurred_at_ms=at_ms, **columns),
         )
+        self.row(
+            tables.SentTouchpoint,
+            **{"source": "other", "source_id": str(self._seq), "content_hash": b""},
+            **{"received_at_ms": at_ms, "occurred_at_ms": at_ms, "kind": kind, "channel": "store"},
+        )
 
     def voucher(self, at: str, state: str, **columns: Any) -> None:
         """Records a voucher that was reserved at `at`, with what became of its paper."""
