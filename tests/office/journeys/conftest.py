@@ -103,8 +103,13 @@ class Shop:
         )
         self.row(
             tables.SentTouchpoint,
-            **{"source": "other", "source_id": str(self._seq), "content_hash": b""},
-            **{"received_at_ms": at_ms, "occurred_at_ms": at_ms, "kind": kind, "channel": "store"},
+            source="other",
+            source_id=str(self._seq),
+            content_hash=b"",
+            received_at_ms=at_ms,
+            occurred_at_ms=at_ms,
+            kind=kind,
+            channel="store",
         )
 
     def voucher(self, at: str, state: str, **columns: Any) -> None:
