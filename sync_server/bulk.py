@@ -5,6 +5,7 @@ Rows are tuples in the order of the columns; docs/decisions/0012 says what that 
 
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any, cast
 
 import psycopg
@@ -47,16 +48,49 @@ def merge_rows(
     """Inserts those of `rows` whose primary key is not taken; of the others, sets `update`."""
     if not rows:
         return
-    names = ", ".join(columns)
+    into = f"INSERT INTO {model.__tablename__} ({', '.join(columns)})"
+    if connection.dialect.name == "postgresql":
+        source, values = rows_of(connection, model, columns, rows)
+    else:
+        # One row a time: a statement of this many values would be prepared anew each time.
+        source, values = f"VALUES ({', '.join('?' * len(columns))})", list(rows)
+    connection.exec_driver_sql(f"{into} {source} ON CONFLICT {_otherwise(model, update)}", values)
+
+
+def update_rows(
+    connection: Connection,
+    model: type[Table],
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[Any, ...]],
+) -> None:
+    """Sets `columns` of the rows of `model` that are there; the primary key comes first."""
+    if not rows:
+        return
+    name = str(model.__tablename__)
+    keys = [column.name for column in Table.metadata.tables[name].primary_key]
+    source, values = rows_of(connection, model, columns, rows)
+    sets = ", ".join(f"{column} = n.{column}" for column in columns if column not in keys)
+    same = " AND ".join(f"{name}.{key} = n.{key}" for key in keys)
+    update = f"UPDATE {name} SET {sets} FROM n WHERE {same}"  # noqa: S608 - our own names
+    connection.exec_driver_sql(f"WITH n ({', '.join(columns)}) AS ({source}) {update}", values)
+
+
+def rows_of(
+    connection: Connection,
+    model: type[Table],
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[Any, ...]],
+) -> tuple[str, tuple[Any, ...]]:
+    """A query that gives `rows`, with the types of `columns`, and its values.
+
+    To be joined: an index is used then on SQLite, too, which for `(a, b) IN (…)` reads all rows.
+    """
     if connection.dialect.name == "postgresql":
         kinds = _types(str(model.__tablename__), columns)
         source = f"SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for kind in kinds)})"  # noqa: S608 - our own names
-        values: Any = tuple(map(_array, kinds, zip(*rows, strict=True)))
-    else:
-        source = f"VALUES ({', '.join('?' * len(columns))})"
-        values = list(rows)
-    into = f"INSERT INTO {model.__tablename__} ({names}) {source}"
-    connection.exec_driver_sql(f"{into} ON CONFLICT {_otherwise(model, update)}", values)
+        return source, tuple(map(_array, kinds, zip(*rows, strict=True)))
+    one = f"({', '.join('?' * len(columns))})"
+    return f"VALUES {', '.join([one] * len(rows))}", tuple(chain.from_iterable(rows))
 
 
 def _array(kind: str, values: tuple[Any, ...]) -> str | list[Any]:

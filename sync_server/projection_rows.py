@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, tuple_, update
 from sqlmodel import col
 
-from sync_server.bulk import insert_rows, merge_rows
+from sync_server.bulk import insert_rows, merge_rows, rows_of
 from sync_server.database import upsert
 from sync_server.journeys import sale_days
 from sync_server.journeys.marks import mark
@@ -121,13 +121,17 @@ def members_of(connection: Connection, tokens: Iterable[bytes]) -> dict[bytes, i
 def _stores(connection: Connection, epochs: set[tuple[str, int]]) -> dict[tuple[str, int], str]:
     stores: dict[tuple[str, int], str] = {}
     for chunk in _chunks(sorted(epochs)):
-        found = connection.execute(
-            select(col(TillEpoch.till_id), col(TillEpoch.epoch), col(TillEpoch.store_id)).where(
-                tuple_(col(TillEpoch.till_id), col(TillEpoch.epoch)).in_(chunk)
-            )
-        )
+        wanted, values = rows_of(connection, TillEpoch, ("till_id", "epoch"), chunk)
+        found = connection.exec_driver_sql(_STORES.format(wanted), values)
         stores.update({(till_id, epoch): store_id for till_id, epoch, store_id in found})
     return stores
+
+
+_STORES = """
+    WITH k (till_id, epoch) AS ({})
+    SELECT e.till_id, e.epoch, e.store_id
+    FROM k JOIN till_epoch e ON e.till_id = k.till_id AND e.epoch = k.epoch
+"""
 
 
 def _vouchers(connection: Connection, keys: set[VoucherKey]) -> dict[VoucherKey, Row]:

@@ -1,6 +1,7 @@
 """Batches that wait together: one commit for all, and each its own answer."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ from wire.chain import chain, genesis
 
 if TYPE_CHECKING:
     from tests.office.conftest import Desk, MakeSale, SimTill
+
+
+WAIT_S_MAX = 10.0
 
 
 def told(answers: Sequence[Answer]) -> list[str | int]:
@@ -142,6 +146,53 @@ def test_what_waits_together_is_committed_together_and_one_batch_of_a_till_at_a_
 
     assert [ack.watermark for ack in asyncio.run(send())] == [2, 3, 3, 3, 3]
     assert groups == [["till-1", "till-2", "till-3", "till-4"], ["till-1"]]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_two_groups_are_taken_at_once_and_no_till_is_in_both(
+    desk: "Desk", sale: "MakeSale", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tills = four_tills(desk, sale)
+    groups: list[list[str]] = []
+    has_second = threading.Event()
+
+    def held(office: object, arrivals: Sequence[Arrival]) -> list[Answer]:
+        groups.append([arrival.batch.till_id for arrival in arrivals])
+        if len(groups) == 1:  # until the group beside it is taken
+            assert has_second.wait(WAIT_S_MAX)
+        answers = take_together(desk.office, arrivals)
+        has_second.set()
+        return answers
+
+    monkeypatch.setattr(together, "take_together", held)
+
+    async def send() -> list[Ack]:
+        taker = Together(desk.office)
+        first = asyncio.create_task(taker.take(arrive(tills[0].batch(1, 2))))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        others = (taker.take(arrive(till.batch())) for till in tills[:3])
+        return [*await asyncio.gather(*others), await first]
+
+    assert [ack.watermark for ack in asyncio.run(send())] == [3, 3, 3, 2]
+    assert groups == [["till-1"], ["till-2", "till-3"], ["till-1"]]
+
+
+def test_a_batch_that_comes_when_a_group_is_just_over_is_taken(
+    desk: "Desk", sale: "MakeSale"
+) -> None:
+    tills = four_tills(desk, sale)
+
+    async def one_after_another(taker: Together) -> list[Ack]:
+        return [await taker.take(arrive(till.batch(seq, seq))) for till in tills for seq in (1, 2)]
+
+    async def send() -> list[list[Ack]]:
+        taker = Together(desk.office)
+        return await asyncio.wait_for(
+            asyncio.gather(*(one_after_another(taker) for _ in range(3))), WAIT_S_MAX
+        )
+
+    assert [[ack.watermark for ack in acks] for acks in asyncio.run(send())] == [[1, 2] * 4] * 3
 
 
 def test_a_group_is_bounded_and_a_batch_larger_than_it_is_taken(
