@@ -116,8 +116,7 @@ INLINE int count_step(Tally *t, const Trip *trip, const Step *step) {
 }
 
 /* A trip's purchases are all of one day, and one purchase by rule 3. */
-static int keep_buyer(Tally *t, const struct Counting *n, int64_t person) {
-    const Person *p = &t->scratch;
+static int keep_buyer(Tally *t, const Person *p, const struct Counting *n, int64_t person) {
     Buyer found = {person, 0, 0, 0};
     for (const Trip *trip = p->trip; trip < p->trip + p->trips; trip++) {
         if (!trip->standing || !is_in(n, trip->bought_day, trip->bought_store)) continue;
@@ -147,7 +146,7 @@ static int count_person(Tally *t, const Rules *r, const Window *w, const struct 
             t->sum.lapsed += lapse_day >= w->first_day && lapse_day < w->end_day;
         }
     }
-    if (t->keeps_buyers) went_wrong |= keep_buyer(t, n, person);
+    if (t->keeps_buyers) went_wrong |= keep_buyer(t, p, n, person);
     int has_bought_here = 0;
     for (Trip *trip = p->trip, *end = p->trip + p->trips; trip < end; trip++) {
         if (!has_bought_here && trip->standing && is_in(n, trip->bought_day, trip->bought_store)) {
@@ -270,15 +269,35 @@ INLINE void fold_rows(Person *p, const Rules *r, const Rows *c, int64_t a, int64
     close_in_time(p, now_day);
 }
 
-static int fold_into(const Target *target, const Rows *c, int64_t a, int64_t b, int32_t enrolled_day) {
+/* The first of some targets in which a person is folded as in the last of them: trips depend on the
+ * rules and the day as of which they are, not on the window. NULL: there is none. */
+static const Target *same_trips(const Target *first, const Target *last) {
+    for (; first < last; first++)
+        if (first->r == last->r && first->w->now_day == last->w->now_day && first->w->began_day == last->w->began_day)
+            return first;
+    return NULL;
+}
+
+/* `folded`: a target that has the person's trips already, or NULL. */
+static int fold_into(const Target *target, const Target *folded, const Rows *c, int64_t a, int64_t b,
+                     int32_t enrolled_day) {
     Tally *t = target->t;
     const Rules *r = target->r;
     const Window *w = target->w;
-    if (make_room(&t->scratch, b - a)) return NO_MEMORY;
-    if (!are_sorted(c->at_ms + a, b - a)) return NOT_SORTED;
-    t->person_number++;
     uint32_t days = w->end_day > w->first_day ? (uint32_t)w->end_day - (uint32_t)w->first_day : 0;
     struct Counting counting = {t, w->stores, (uint32_t)w->first_day, days, -1, 0, FINE};
+    if (t->only_buyers && folded) {
+        t->sum.rows += b - a;
+        return keep_buyer(t, &folded->t->scratch, &counting, c->person[a]);
+    }
+    if (make_room(&t->scratch, b - a)) return NO_MEMORY;
+    if (t->only_buyers) {
+        int fault = fold_person(&t->scratch, r, c, a, b, w->now_day, w->began_day, enrolled_day);
+        t->sum.rows += b - a;
+        return fault ? fault : keep_buyer(t, &t->scratch, &counting, c->person[a]);
+    }
+    if (!are_sorted(c->at_ms + a, b - a)) return NOT_SORTED;
+    t->person_number++;
     begin_person(&t->scratch, r, enrolled_day);
     flag_rows(t->scratch.row_flags, c, a, b - a, w->now_day, &counting);
     fold_rows(&t->scratch, r, c, a, b - a, w->now_day, w->began_day, &counting);
@@ -326,7 +345,8 @@ static int tally_rows(const Target *target, int targets, const Rows *c, const En
         enrolled = first_of(e->person, enrolled, e->n, person);
         int32_t enrolled_day = enrolled < e->n && e->person[enrolled] == person ? e->day[enrolled] : NO_DAY;
         for (int k = 0; k < targets; k++)
-            if ((fault = fold_into(target + k, c, a, b, enrolled_day))) return fault;
+            if ((fault = fold_into(target + k, same_trips(target, target + k), c, a, b, enrolled_day)))
+                return fault;
     }
     for (int k = 0; k < targets; k++) count_waiting(&target[k].t->spread);
     return FINE;

@@ -79,7 +79,7 @@ cdef extern from "counts.h":
         int32_t last_day, purchases
     ctypedef struct Buyers:
         Buyer *buyer
-        int64_t n
+        int64_t n, room
     ctypedef struct Sums:
         int64_t rows, persons, trips, bought, loops, customers, lapsed, lapsed_ever
         int64_t outcomes[5]
@@ -98,9 +98,10 @@ cdef extern from "counts.h":
         int64_t *buying_trips
         int64_t *buying_cents
         int64_t *recent_cohorts
+        int64_t n_counts, n_cents
         int32_t recent_month
         Sparse cohorts
-        int keeps_buyers
+        int keeps_buyers, only_buyers
         Buyers buyers
     ctypedef struct Target:
         CTally *t
@@ -126,7 +127,7 @@ cdef extern from "counts.h":
     int64_t patience(Person *, const CRules *) nogil
     uint64_t floor_rows(const CRows *, int64_t, int64_t) nogil
 
-    int tally_room(CTally *, const CRules *, const Window *, int) nogil
+    int tally_room(CTally *, const CRules *, const Window *, int, int) nogil
     void tally_free(CTally *) nogil
     int tally_rows(
         const Target *, int, const CRows *, const Enrolled *, const Chosen *, int64_t, int64_t

@@ -49,7 +49,7 @@ typedef struct {
     int64_t *ways_cents, *buying_cents;
     Sparse cohorts;               /* all others: month of the first purchase << 16 | months since */
     Spread spread;                /* minutes in each phase; minutes to buy, days between: no loop, loop */
-    int keeps_buyers;
+    int keeps_buyers, only_buyers;  /* the second: nothing else is counted, but the rows */
     Buyers buyers;
 
     /* What is needed while counting. */
@@ -80,7 +80,7 @@ static inline int64_t ways_of(const Rules *r) {
     return (FLOW_STEPS_MAX + 1) * (int64_t)(r->phases + 2) * (r->phases + OUTCOMES);
 }
 
-static int tally_room(Tally *t, const Rules *r, const Window *w, int keeps_buyers) {
+static int tally_room(Tally *t, const Rules *r, const Window *w, int keeps_buyers, int only_buyers) {
     int64_t P = r->phases, S = r->stores, ways = ways_of(r), uses = (P + 1) * r->kinds * r->channels;
     t->n_counts = ways + uses + S * (P + 1) + S + RECENT_MONTHS * RECENT_MONTHS;
     t->n_cents = ways + S;
@@ -98,6 +98,7 @@ static int tally_room(Tally *t, const Rules *r, const Window *w, int keeps_buyer
     t->ways_cents = t->cents;
     t->buying_cents = t->cents + ways;
     t->keeps_buyers = keeps_buyers;
+    t->only_buyers = only_buyers;
     t->recent_month = month_of(t, w->began_day);
     return spread_room(&t->spread, P + SLOTS_MORE);
 }
@@ -133,9 +134,14 @@ static inline void sort_buyers(Buyers *b) {
         }
 }
 
-static inline int buyers_merge(Buyers *into, const Buyers *from) {
+/* Both get sorted: a few persons into many must not cost what sorting the many does. */
+static inline int buyers_merge(Buyers *into, Buyers *from) {
     if (buyers_room(into, from->n)) return NO_MEMORY;
-    if (from->n) memcpy(into->buyer + into->n, from->buyer, (size_t)from->n * sizeof(Buyer));
+    sort_buyers(into), sort_buyers(from);
+    int64_t a = into->n, b = from->n, to = a + b;
+    while (b > 0)
+        into->buyer[--to] = a > 0 && into->buyer[a - 1].person > from->buyer[b - 1].person
+            ? into->buyer[--a] : from->buyer[--b];
     into->n += from->n;
     return FINE;
 }

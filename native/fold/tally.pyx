@@ -9,7 +9,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from native.fold.folding cimport (
-    BLOCK, BLOCKS, Chosen, CTally, Enrolled, FINE, FLOW_STEPS_MAX, Keyed, NO_MEMORY, NOT_A_TALLY, NPS_MAX, OUTCOMES,
+    BLOCK, BLOCKS, Buyer, Chosen, CTally, Enrolled, FINE, FLOW_STEPS_MAX, Keyed, NO_MEMORY, NOT_A_TALLY, NPS_MAX, OUTCOMES,
     RATING_MAX, RECENT_MONTHS, Reader, Sparse, Spread, STANDINGS, Target, WIDTH, Window, Writer, read_tally,
     slot_count, slot_ranks, sort_buyers, sparse_sorted, tally_free, tally_merge, tally_room, tally_rows,
     write_tally,
@@ -32,7 +32,8 @@ cdef class Tally:
     """Counts over the trips of a window. One tally a thread; `merge` adds several up.
 
     `stores` has a 1 for each store that is asked about, by code; None: all. With `buyers` the tally
-    keeps who bought in the window, too.
+    keeps who bought in the window, too; with `only_buyers`, these and nothing else. Beside a tally
+    of the same rules and day that comes before it, that costs next to nothing (`add_to`).
     """
 
     cdef CTally c
@@ -60,7 +61,9 @@ cdef class Tally:
         int32_t began_day,
         const uint8_t[::1] stores=None,
         bint buyers=False,
+        bint only_buyers=False,
     ):
+        buyers = buyers or only_buyers
         self.rules = rules
         self.window.first_day, self.window.end_day = first_day, end_day
         self.window.now_day, self.window.began_day = now_day, began_day
@@ -70,9 +73,12 @@ cdef class Tally:
             self.stores = stores
             self.asks_stores = True
             self.window.stores = &stores[0]
-        if tally_room(&self.c, &rules.c, &self.window, buyers):
+        if tally_room(&self.c, &rules.c, &self.window, buyers, only_buyers):
             raise MemoryError
-        told = (first_day, end_day, now_day, began_day, buyers, None if stores is None else bytes(stores))
+        told = (
+            first_day, end_day, now_day, began_day, buyers + only_buyers,
+            None if stores is None else bytes(stores),
+        )
         self.digest = blake2b(rules.digest + repr(told).encode(), digest_size=CHECK_BYTES).digest()
 
     def add(
@@ -147,6 +153,7 @@ cdef class Tally:
             began_day=self.window.began_day,
             stores=self.stores if self.asks_stores else None,
             buyers=self.c.keeps_buyers,
+            only_buyers=self.c.only_buyers,
         )
         memset(&reader, 0, sizeof(Reader))
         reader.at = &dumped[begins]
@@ -163,15 +170,29 @@ cdef class Tally:
         The days are those of their last purchases in the window, the cents what they spent in it.
         Purchases that are one by the rules count as one.
         """
-        cdef int64_t i
+        cdef int64_t i, n = self.c.buyers.n
         sort_buyers(&self.c.buyers)
         persons, days, purchases, cents = array("q"), array("i"), array("i"), array("q")
-        for i in range(self.c.buyers.n):
-            persons.append(self.c.buyers.buyer[i].person)
-            days.append(self.c.buyers.buyer[i].last_day)
-            purchases.append(self.c.buyers.buyer[i].purchases)
-            cents.append(self.c.buyers.buyer[i].cents)
+        for column in (persons, days, purchases, cents):
+            column.frombytes(bytes(column.itemsize * n))
+        cdef int64_t[::1] person = persons, cent = cents
+        cdef int32_t[::1] day = days, purchase = purchases
+        for i in range(n):
+            person[i] = self.c.buyers.buyer[i].person
+            day[i] = self.c.buyers.buyer[i].last_day
+            purchase[i] = self.c.buyers.buyer[i].purchases
+            cent[i] = self.c.buyers.buyer[i].cents
         return persons, days, purchases, cents
+
+    def size(self):
+        """How much memory it takes, in bytes."""
+        return (
+            sizeof(CTally)
+            + (self.c.n_counts + self.c.n_cents) * sizeof(int64_t)
+            + self.c.spread.slots * (WIDTH * sizeof(uint32_t) + BLOCKS)
+            + (self.c.spread.large.places + self.c.cohorts.places) * 2 * sizeof(uint64_t)
+            + self.c.buyers.room * sizeof(Buyer)
+        )
 
     def ranks(self, shares):
         """Of each measured quantity and slot: (how many values, the value at each of `shares`).

@@ -20,10 +20,13 @@ def count_journeys(
     placement: Placement,
     trade: str,
     windows: Sequence[Window],
+    buyers_in: Sequence[Window],
     began_day: int,
     only: Persons | None = None,
 ) -> list[Tally]:
-    """The counts of all journeys in each window, and who bought; recording began on `began_day`.
+    """The counts of all journeys in each window, then who bought in each of `buyers_in`.
+
+    Recording began on `began_day`.
 
     With `only`, those of some persons; they are counted anew each time.
     """
@@ -32,12 +35,15 @@ def count_journeys(
 
     def make() -> list[Tally]:
         return [
-            new_tally(rules, snapshot.vocabulary, window, recording, buyers=True)
-            for window in windows
+            *(new_tally(rules, snapshot.vocabulary, window, recording) for window in windows),
+            *(
+                new_tally(rules, snapshot.vocabulary, window, recording, only_buyers=True)
+                for window in buyers_in
+            ),
         ]
 
     if only is not None:
         return snapshot.view.tallies(make, history.run_all, only=only.numbers)
     model = blake2b(msgspec.json.encode(placement.model), digest_size=16).digest()
-    question = (model, trade, tuple(windows), began_day)
+    question = (model, trade, tuple(windows), tuple(buyers_in), began_day)
     return history.tallies(snapshot, question, make)

@@ -16,7 +16,9 @@ from sync_server.history.part import Array, Part
 from sync_server.history.view import NOBODY, RunAll, View
 
 SUMMARIES_MAX = 32
-"""Some two megabytes each; the one asked longest ago goes first."""
+BYTES_MAX = 512 * 2**20
+"""Of all tallies together: some megabytes each, more with many customers. What was asked longest
+ago goes first."""
 DELTA_ROWS_MAX = 1_000_000
 """Rows of changes that are kept; a summary from before them is counted anew."""
 
@@ -75,6 +77,7 @@ class _Standing:
         self.lock = threading.Lock()
         self.tallies: list[Tally] | None = None
         self.number = -1
+        self.bytes = 0
 
 
 class StandingSummaries:
@@ -101,8 +104,9 @@ class StandingSummaries:
         with self._lock:
             standing = self._kept.setdefault(question, _Standing())
             self._kept.move_to_end(question)
-            while len(self._kept) > SUMMARIES_MAX:
-                self._kept.popitem(last=False)
+            taken = sum(kept.bytes for kept in self._kept.values())
+            while len(self._kept) > 1 and (len(self._kept) > SUMMARIES_MAX or taken > BYTES_MAX):
+                taken -= self._kept.popitem(last=False)[1].bytes
         with standing.lock:
             changes = None
             if standing.tallies is not None and standing.number <= number:
@@ -114,6 +118,7 @@ class StandingSummaries:
                 standing.tallies = None  # until it is whole again, should something fail
                 _apply(changes, tallies, make)
             standing.tallies, standing.number = tallies, number
+            standing.bytes = sum(tally.size() for tally in tallies)
             return [_copy(tally, empty) for tally, empty in zip(tallies, make(), strict=True)]
 
     def forget(self) -> None:

@@ -99,8 +99,11 @@ def new_tally(
     recording: Recording,
     *,
     buyers: bool = False,
+    only_buyers: bool = False,
 ) -> Tally:
-    """A tally of a window in which nothing is counted yet; with `buyers` it keeps who bought."""
+    """A tally of a window in which nothing is counted yet; with `buyers` it keeps who bought, with
+    `only_buyers` nothing else.
+    """
     asked = None
     if window.stores is not None:
         asked = array("B", bytes(len(vocabulary.stores)))
@@ -116,6 +119,7 @@ def new_tally(
         began_day=recording.began_day,
         stores=asked,
         buyers=buyers,
+        only_buyers=only_buyers,
     )
 
 
@@ -151,9 +155,13 @@ def tally_windows(
     threads: int | None = None,
     *,
     buyers: bool = False,
+    buyers_in: Sequence[Window] = (),
     only: Persons | None = None,
 ) -> list[Tally]:
-    """A tally of each window, all in one pass over the rows; of some persons, with `only`."""
+    """A tally of each window, all in one pass over the rows; of some persons, with `only`.
+
+    After them one of each window of `buyers_in`, with who bought in it and nothing else.
+    """
     rules = rules_for(placement, vocabulary)
     enrolled = Enrolled(recording.enrolled_days)
     parts = threads or min(_cores(), 1 + len(rows) // ROWS_A_THREAD_MIN)
@@ -161,6 +169,10 @@ def tally_windows(
     def part(start: int, end: int) -> list[Tally]:
         tallies = [
             new_tally(rules, vocabulary, window, recording, buyers=buyers) for window in windows
+        ]
+        tallies += [
+            new_tally(rules, vocabulary, window, recording, only_buyers=True)
+            for window in buyers_in
         ]
         chosen = None if only is None else only.numbers
         add_to(tallies, rows, start, end, enrolled.persons, enrolled.days, only=chosen)

@@ -165,9 +165,11 @@ def all_touchpoints(database: Database, now_ms: int) -> list[Touchpoint]:
 
 
 class _Counted(NamedTuple):
-    """What counts journeys in windows, of everybody or of some persons; and the names of codes."""
+    """What counts journeys in windows, and who bought in others, of everybody or of some persons;
+    and the names of codes.
+    """
 
-    tallies: Callable[[Sequence[Window], Persons | None], list[Tally]]
+    tallies: Callable[[Sequence[Window], Sequence[Window], Persons | None], list[Tally]]
     vocabulary: Vocabulary
 
 
@@ -185,8 +187,12 @@ def _from_zero(
     del touchpoints
     rows = rows_of(buffers)
 
-    def count(every: Sequence[Window], only: Persons | None) -> list[Tally]:
-        return tally_windows(rows, vocabulary, placement, every, recording, buyers=True, only=only)
+    def count(
+        every: Sequence[Window], buyers_in: Sequence[Window], only: Persons | None
+    ) -> list[Tally]:
+        return tally_windows(
+            rows, vocabulary, placement, every, recording, buyers_in=buyers_in, only=only
+        )
 
     return _Counted(count, vocabulary)
 
@@ -194,8 +200,12 @@ def _from_zero(
 def _from_history(
     history: History, snapshot: Snapshot, placement: Placement, trade: Trade, began_day: int
 ) -> _Counted:
-    def count(every: Sequence[Window], only: Persons | None) -> list[Tally]:
-        return count_journeys(history, snapshot, placement, trade, every, began_day, only)
+    def count(
+        every: Sequence[Window], buyers_in: Sequence[Window], only: Persons | None
+    ) -> list[Tally]:
+        return count_journeys(
+            history, snapshot, placement, trade, every, buyers_in, began_day, only
+        )
 
     return _Counted(count, snapshot.vocabulary)
 
@@ -214,10 +224,11 @@ def _every_figure(
             for part in parts
         ]
     # One pass for all: of each period its own days, and those of its RFM scores.
-    tallies = counted.tallies([one for part in parts for one in (part, rfm_window(part))], None)
+    tallies = counted.tallies(parts, [rfm_window(part) for part in parts], None)
+    count = len(parts)
     return [
         _figures(connection, stores, placement, part, here, year, counted.vocabulary)
-        for part, here, year in zip(parts, tallies[::2], tallies[1::2], strict=True)
+        for part, here, year in zip(parts, tallies[:count], tallies[count:], strict=True)
     ]
 
 
@@ -251,10 +262,10 @@ def _narrowed_figures(
     filters: Filters,
 ) -> Figures:
     """The figures of some persons; their segments are those among all customers."""
-    (of_all,) = counted.tallies((rfm_window(window),), None)
+    (of_all,) = counted.tallies((), (rfm_window(window),), None)
     bought = Bought(*of_all.buyers())
     window = narrowed(connection, stores, window, filters, bought)
-    (here,) = counted.tallies((window,), window.only)
+    (here,) = counted.tallies((window,), (), window.only)
     return figures(
         placement.model,
         in_words(here, placement, counted.vocabulary),

@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select
 from sqlmodel import col
 
 from sync_server.database import Database, upsert
-from sync_server.history import building, view, writing
+from sync_server.history import building, standing, view, writing
 from sync_server.history import history as history_module
 from sync_server.history.history import (
     GONE_S_MAX,
@@ -24,6 +24,7 @@ from sync_server.history.history import (
 )
 from sync_server.history.part import Part
 from sync_server.history.reading import Reader
+from sync_server.history.view import View
 from sync_server.journeys import sale_days
 from sync_server.journeys.arrow import pa, pq
 from sync_server.journeys.filters import Filters
@@ -513,6 +514,17 @@ def test_a_name_with_the_separator_in_it_is_read_as_it_is(here: Office) -> None:
     here.put(moment(1, 1, 1, channel="a\x1fb"), moment(2, 1, 2), moment(3, 2, 2))
     here.require_same()
     assert "a\x1fb" in here.history.current().vocabulary.channels.names
+
+
+def test_what_was_counted_for_the_oldest_question_goes_when_there_is_too_much(
+    here: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.put(moment(1, 1, 30))
+    monkeypatch.setattr(standing, "BYTES_MAX", 1)
+    for store in (None, "north", None):
+        here.require_same(store=store)
+    monkeypatch.setattr(View, "tallies", None)
+    here.pulled(here.history)
 
 
 def test_files_that_cannot_be_written_are_told_of(here: Office) -> None:

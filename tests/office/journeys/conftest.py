@@ -156,7 +156,7 @@ class Shop:
     def wipe(self) -> None:
         """Forgets everything that was saved, but for the stores."""
         with self.database.write() as connection:
-            for table in (tables.Touchpoint, tables.Sale, tables.Person):
+            for table in (tables.SentTouchpoint, tables.Touchpoint, tables.Sale, tables.Person):
                 connection.execute(delete(table))
 
 

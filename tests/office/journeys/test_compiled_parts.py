@@ -6,6 +6,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from native.fold import FoldRefused, Rows, Tally, add_to
 from sync_server.journeys.compiled import (
@@ -129,6 +130,23 @@ def test_several_windows_in_one_pass_are_each_on_its_own(
     )
     for tally, window in zip(tallies, WINDOWS, strict=True):
         assert tally.dump() == columns.added(window).dump()
+
+
+@some
+@given(touchpoints=many_touchpoints(), window=st.sampled_from(WINDOWS))
+def test_who_bought_alone_is_the_same_beside_a_tally_of_the_day_and_without_one(
+    touchpoints: list[Touchpoint], window: Window
+) -> None:
+    columns = Columns(touchpoints)
+    folded = (columns.rows, columns.vocabulary, PLACEMENT)
+    whole = tuple(replace(other, now_day=window.now_day) for other in WINDOWS)
+    told = columns.added(window, buyers=True).buyers()
+    (alone,) = tally_windows(*folded, (), RECORDING, buyers_in=[window])
+    (*others, beside) = tally_windows(*folded, whole, RECORDING, buyers_in=[window])
+    assert alone.buyers() == beside.buyers() == told
+    assert alone.dump() == beside.dump()
+    for tally, other in zip(others, whole, strict=True):
+        assert tally.dump() == columns.added(other).dump()
 
 
 @some
