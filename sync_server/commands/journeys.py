@@ -16,6 +16,7 @@ from sync_server.commands.console import (
     print_json,
     print_table,
 )
+from sync_server.dashboard.wording import wording
 from sync_server.errors import OfficeError, RegistryError
 from sync_server.history.history import history_for
 from sync_server.journeys.changes import PERSONS_A_PAGE, PERSONS_A_PAGE_MAX, PersonNow, read_changes
@@ -23,6 +24,7 @@ from sync_server.journeys.filters import Filters
 from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import current_models
 from sync_server.journeys.narrowing import filters_of
+from sync_server.journeys.oddity_reading import oddities as oddities_of
 from sync_server.journeys.person import PersonJourney
 from sync_server.journeys.rfm import RfmName
 from sync_server.journeys.route_reading import walking_route
@@ -241,6 +243,23 @@ def _journey(
 ) -> PersonJourney:
     chosen = choose_model(current_models(office.settings.data_dir / "models"), model)
     return journey_of(office.database, person, chosen, office.now_ms(), trade, as_of)
+
+
+def oddities(model: ModelId = DEFAULT_MODEL, data: DataDir = None, as_json: AsJson = False) -> None:
+    """Tells what is odd in the data that journeys are made of, and what to do."""
+    with opened(data) as office:
+        models = current_models(office.settings.data_dir / "models")
+        chosen = choose_model(models, model)
+        found = oddities_of(office.database, models, chosen, office.now_ms())
+    if as_json:
+        print_json(found)
+        return
+    words = wording("en")
+    for odd in found:
+        typer.echo(f"{odd.count:>8}  {words(f'odd_{odd.oddity}')}")
+        if odd.count:
+            where = f" {', '.join(odd.examples)}." if odd.examples else ""
+            typer.echo(f"          {words(f'odd_{odd.oddity}_fix')}{where}")
 
 
 def _print_summary(found: Summary) -> None:

@@ -21,8 +21,10 @@ from sync_server.journeys.changes import (
     read_changes,
 )
 from sync_server.journeys.model import Model, Trade
-from sync_server.journeys.model_file import current_models
+from sync_server.journeys.model_file import Models, current_models
 from sync_server.journeys.narrowing import filters_of
+from sync_server.journeys.oddities import Oddity
+from sync_server.journeys.oddity_reading import oddities
 from sync_server.journeys.person import PersonJourney
 from sync_server.journeys.rfm import RfmName
 from sync_server.journeys.route import RouteSummary
@@ -339,7 +341,26 @@ def get_changes(
     return read_changes(office.database, models, office.now_ms(), trade, cursor, limit)
 
 
-def models_of(office: Office) -> dict[str, Model]:
+@get(
+    "/v1/oddities",
+    operation_id="listOddities",
+    summary="What is odd in the data that journeys are made of",
+    description="For head office only. What each does to the figures: docs/figures.md.",
+    tags=["journeys"],
+    security=USER,
+    guards=[head_office],
+    responses=refusals(400, 401, 403, 404, 429),
+    sync_to_thread=True,
+)
+def get_oddities(request: AnyRequest, model: ModelId = DEFAULT_MODEL) -> list[Oddity]:
+    """All that can be odd, with how often it is."""
+    office = office_of(request)
+    models = models_of(office)
+    chosen = choose_model(models, model)
+    return oddities(office.database, models, chosen, office.now_ms(), history_of(request))
+
+
+def models_of(office: Office) -> Models:
     """The journey models of an office: those that ship, and those in its data directory."""
     return current_models(office.settings.data_dir / "models")
 
@@ -351,5 +372,6 @@ routes: list[Any] = [
     get_trips,
     get_route,
     get_journey,
+    get_oddities,
     get_changes,
 ]

@@ -16,6 +16,7 @@ from sync_server.dashboard.wording import LANGUAGES, Wording, choose_language, w
 from sync_server.errors import DatabaseError, OfficeError, Refused
 from sync_server.journeys import service
 from sync_server.journeys.model import Model, Trade
+from sync_server.journeys.model_file import Models
 from sync_server.journeys.narrowing import filters_of
 from sync_server.journeys.rfm import RfmName
 from sync_server.journeys.summary import Summary
@@ -37,7 +38,7 @@ class Answer(NamedTuple):
     """The summary that a page's form asked for, or what is wrong with what was asked."""
 
     chosen: Chosen
-    models: dict[str, Model]
+    models: Models
     names: dict[str, str]
     """Store → its name."""
     form: dict[str, Any]

@@ -7,7 +7,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter
 
 from sync_server.answers import AnyRequest, refusals
-from sync_server.dashboard import api, map_page, pages
+from sync_server.dashboard import api, map_page, odd_page, pages
 from sync_server.dashboard.assets import asset
 from sync_server.errors import Refused
 
@@ -46,4 +46,4 @@ def get_static(
     return Response(content, media_type=found.media_type, headers=headers)
 
 
-routes: list[Any] = [*api.routes, *pages.routes, *map_page.routes, get_static]
+routes: list[Any] = [*api.routes, *pages.routes, *map_page.routes, *odd_page.routes, get_static]

@@ -48,11 +48,27 @@ class ModelFilesError(OfficeError):
         self.faults = tuple(faults)
 
 
+class Models(dict[str, Model]):
+    """Journey models by id: those of files without a fault; and the faults of the others."""
+
+    def __init__(self, models: Mapping[str, Model], faults: Sequence[Fault] = ()) -> None:
+        super().__init__(models)
+        self.faults = tuple(faults)
+
+
 def load_models(extra: Path | None = None) -> dict[str, Model]:
     """The models that ship and those in the directory `extra` (*.toml), by id.
 
     Raises `ModelFilesError` with the faults of all files together.
     """
+    found = sound_models(extra)
+    if found.faults:
+        raise ModelFilesError(found.faults)
+    return found
+
+
+def sound_models(extra: Path | None = None) -> Models:
+    """What `load_models` gives, of the files that have no fault: a faulty one holds up no other."""
     paths = sorted(SHIPPED.glob("*.toml"))
     if extra is not None:
         paths += sorted(extra.glob("*.toml"))
@@ -73,9 +89,7 @@ def load_models(extra: Path | None = None) -> dict[str, Model]:
             faults.append(Fault(str(path), "id", f"there is another model {model.id!r}", 1))
             continue
         models[model.id] = model
-    if faults:
-        raise ModelFilesError(faults)
-    return models
+    return Models(models, faults)
 
 
 def model_text(model_id: str, extra: Path) -> str:
@@ -87,16 +101,16 @@ def model_text(model_id: str, extra: Path) -> str:
     raise ModelFilesError([Fault(str(extra), "", f"no file has the model {model_id!r} any more")])
 
 
-def current_models(extra: Path) -> dict[str, Model]:
-    """What `load_models` gives, read again only when a file in `extra` came, went or changed."""
+def current_models(extra: Path) -> Models:
+    """What `sound_models` gives, read again only when a file in `extra` came, went or changed."""
     found = sorted(extra.glob("*.toml"))
     stamps = tuple((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in found)
     return _models_as_of(extra, stamps)
 
 
 @lru_cache(maxsize=2)
-def _models_as_of(extra: Path, _stamps: tuple[tuple[str, int, int], ...]) -> dict[str, Model]:
-    return load_models(extra)
+def _models_as_of(extra: Path, _stamps: tuple[tuple[str, int, int], ...]) -> Models:
+    return sound_models(extra)
 
 
 def parse_model(data: bytes, file: str) -> Model:

@@ -1,6 +1,6 @@
 """Summaries and single journeys out of the database."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from sync_server.journeys.compiled import in_words, journey_of, tally_windows
 from sync_server.journeys.day_reading import read_days
 from sync_server.journeys.filters import EVERYTHING, Filters
 from sync_server.journeys.model import Model, Placement, Trade
+from sync_server.journeys.model_file import ModelFilesError, Models
 from sync_server.journeys.narrowing import narrowed, read_campaign_names, stores_asked
 from sync_server.journeys.person import PersonJourney, person_journey
 from sync_server.journeys.persons import Persons
@@ -54,9 +55,13 @@ def choices(database: Database, now_ms: int) -> Choices:
     return Choices(stores.names, span, groups, campaigns)
 
 
-def choose_model(models: Mapping[str, Model], model: str) -> Model:
-    """The model with that id; raises `UnknownError`."""
+def choose_model(models: Models, model: str) -> Model:
+    """The model with that id; raises `UnknownError`, or `ModelFilesError` where it may be in a file
+    with faults.
+    """
     if model not in models:
+        if models.faults:
+            raise ModelFilesError(models.faults)
         raise UnknownError(
             "unknown_model",
             f"There is no journey model {model!r}.",

@@ -22,6 +22,8 @@ MANY_ARGUMENTS = [
     ["alarms"],
     ["members", "density"],
     ["summary"],
+    ["oddities"],
+    ["store-group", "list"],
 ]
 
 

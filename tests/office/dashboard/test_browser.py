@@ -195,7 +195,7 @@ def test_the_journey_map_fits_a_phone_and_prints_on_one_side(
 def test_the_pages_fit_a_phone(visit: Visit, week: "Week") -> None:
     visit.page.set_viewport_size({"width": PHONE_PX, "height": 740})
     visit.sign_in(week.desk.token())
-    for target in ("/", "/persons", "/persons/42"):
+    for target in ("/", "/persons", "/persons/42", "/route", "/odd"):
         visit.open(target)
         wide = visit.page.evaluate("document.documentElement.scrollWidth")
         assert wide <= PHONE_PX, target

@@ -16,6 +16,7 @@ import pytest
 from sync_server.auth.users import Role
 from sync_server.dashboard.wording import wording
 from sync_server.journeys.model_file import SHIPPED, load_models
+from sync_server.journeys.oddities import OddityName
 from sync_server.journeys.person import PersonJourney
 from sync_server.journeys.sheets import MEDIA_TYPES, Format
 from sync_server.journeys.summary import Summary
@@ -65,14 +66,18 @@ class Tags(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-@pytest.mark.parametrize("target", ["/", "/persons", "/persons/42"])
+@pytest.mark.parametrize("target", ["/", "/persons", "/persons/42", "/map", "/odd", "/route"])
 def test_a_visitor_who_is_not_signed_in_is_sent_to_sign_in(desk: "Desk", target: str) -> None:
     answer = desk.http.get(target, headers=HTML, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
 
 
 @pytest.mark.parametrize(
-    "target", ["/", "/persons", "/persons/42", "/v1/summary", "/v1/persons/42/journey"]
+    "target",
+    [
+        *("/", "/persons", "/persons/42", "/map", "/odd", "/route", "/v1/summary"),
+        *("/v1/persons/42/journey", "/v1/oddities", "/v1/trips", "/v1/transitions", "/v1/route"),
+    ],
 )
 def test_customers_are_for_head_office_only(desk: "Desk", target: str) -> None:
     assert desk.get(target, Role.ADMIN).status_code == 403
@@ -173,6 +178,31 @@ def test_a_members_timeline_has_every_touchpoint_of_their_journey_where_it_was(
     assert len(rows) == len(told)
 
 
+def test_what_is_odd_is_told_with_what_to_do(opinions: "Week") -> None:
+    evil = "<img src=x onerror=1>"
+    with opinions.desk.office.database.write() as connection:
+        connection.exec_driver_sql("UPDATE touchpoint SET kind = ? WHERE kind = 'share'", (evil,))
+    html = page(opinions.desk, "/odd")
+    assert "<img" not in html
+    text = words(html)
+    assert "2 Touchpoints of an unknown kind" in text
+    assert "map them in a model of your own" in text
+    assert "Customers who may have been there before the recording" in text
+    assert "Sales below nothing" in text.partition("Not there")[2]
+    nl = words(page(opinions.desk, "/odd?lang=nl"))
+    assert "2 Contactmomenten van een onbekende soort" in nl
+    found = opinions.desk.get("/v1/oddities").json()
+    (kinds,) = (odd for odd in found if odd["oddity"] == "unknown_kind")
+    assert (kinds["count"], kinds["examples"]) == (2, [f"{evil} (2)"])
+    assert "There is no such journey model" in words(page(opinions.desk, "/odd?model=none", 404))
+
+
+def test_every_oddity_has_its_words_in_both_languages() -> None:
+    for name in OddityName:
+        for part in ("", "_about", "_fix"):
+            assert wording("nl")(f"odd_{name}{part}") != wording("en")(f"odd_{name}{part}")
+
+
 def test_a_member_is_looked_up_by_number(week: "Week") -> None:
     token = week.desk.token()
     answer = week.desk.http.get(
@@ -198,7 +228,7 @@ def test_who_is_not_found_is_told_with_what_to_do(
     assert told in words(page(week.desk, target, status))
 
 
-@pytest.mark.parametrize("target", ["/", "/persons", "/persons/42", "/?lang=nl"])
+@pytest.mark.parametrize("target", ["/", "/persons", "/persons/42", "/?lang=nl", "/map", "/odd"])
 def test_the_security_policy_holds_for_everything_on_the_page(week: "Week", target: str) -> None:
     answer = week.desk.get(target)
     policy = answer.headers["content-security-policy"]

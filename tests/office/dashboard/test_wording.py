@@ -59,6 +59,7 @@ def test_every_word_is_used() -> None:
         "rfm_",
         "loss_",
         "care_",
+        "odd_",
     )
     unused = [
         key
