@@ -4,6 +4,7 @@ The readable structs are made from the array-like ones, so the two never drift a
 batch makes no claim about the chain: the office encodes its events canonically and chains them.
 """
 
+import re
 import types
 from functools import cache
 from typing import Annotated, Any, Union, cast, get_args, get_origin
@@ -13,6 +14,10 @@ from msgspec import Meta, Struct
 
 from wire import events
 from wire.batches import BATCH_EVENTS_MAX, Batch, BatchError, ClockOffset, Epoch, TillId
+
+APART_BYTES_MAX = 1024 * 1024
+"""A body that is no JSON is looked through, event by event, up to this size (about 0.3 s)."""
+_MARKS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{},:"]', re.DOTALL)
 
 
 @cache
@@ -95,13 +100,14 @@ def _as_arrays(value: Any) -> Any:
 def decode_readable_batch(data: bytes) -> Batch:
     """A JSON batch as a `Batch` without a claim about the chain (`previous` empty).
 
-    An event that is none stays in its place as the bytes it came in, for the office's quarantine.
+    An event that is none stays in its place as the bytes it came in, for the office's quarantine;
+    so does one that is no JSON at all (a bare NaN, half a surrogate, deeper than any parser goes).
     Raises `BatchError` when the batch itself is none.
     """
     try:
         batch = msgspec.json.decode(data, type=ReadableBatch)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BatchError(f"not a batch: {error}") from error
+        batch = _read_apart(data, BatchError(f"not a batch: {error}"))
     canonical: list[bytes] = []
     for raw in batch.events:
         try:
@@ -116,3 +122,47 @@ def decode_readable_batch(data: bytes) -> Batch:
         events=tuple(canonical),
         clock_offset_ms=batch.clock_offset_ms,
     )
+
+
+def _read_apart(data: bytes, error: BatchError) -> ReadableBatch:
+    """The batch in a body whose events are no JSON, each by itself. Raises `error` when it is none.
+
+    Only what is around the events must be JSON. What is within them is told apart by brackets and
+    quotes alone.
+    """
+    if len(data) > APART_BYTES_MAX or not data.lstrip().startswith(b"{"):
+        raise error
+    depth = begins = ends = cut = 0
+    text = key = b""
+    parts: list[bytes] = []
+    for found in _MARKS.finditer(data):
+        mark = found.group()
+        is_among_events = depth == 2 and begins > ends
+        if mark == b'"':
+            raise error  # it has no end
+        if is_among_events and mark in (b",", b"]"):
+            parts.append(data[cut : found.start()].strip())
+            cut = found.end()
+        if mark in (b"[", b"{"):
+            depth += 1
+            if depth == 2 and mark == b"[" and key == b'"events"':
+                if ends:
+                    raise error
+                begins = cut = found.end()
+        elif mark in (b"]", b"}"):
+            depth -= 1
+            if is_among_events:
+                ends = found.start()
+                if mark == b"}":
+                    raise error
+        elif depth == 1:
+            text, key = (text, text) if mark == b":" else (mark, b"")
+    if not ends:
+        raise error
+    try:
+        around = msgspec.json.decode(data[:begins] + data[ends:], type=ReadableBatch)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise error from None
+    if len(parts) > BATCH_EVENTS_MAX:
+        raise error
+    return msgspec.structs.replace(around, events=tuple(msgspec.Raw(part) for part in parts))

@@ -8,9 +8,16 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.batches import BATCH_BYTES_MAX, Batch, BatchError, decode_batch, encode_batch
+from wire.batches import (
+    BATCH_BYTES_MAX,
+    BATCH_EVENTS_MAX,
+    Batch,
+    BatchError,
+    decode_batch,
+    encode_batch,
+)
 from wire.events import Event, Sale, TillStarted, decode_event, encode_event
-from wire.readable import decode_readable_batch
+from wire.readable import APART_BYTES_MAX, decode_readable_batch
 
 GOLDEN = Path(__file__).parent / "golden"
 STARTED = encode_event(Event(1, 1_494_719_000_000, TillStarted("0.1.0", "start")))
@@ -108,6 +115,52 @@ def test_a_bad_event_of_a_json_batch_stays_in_its_place():
     assert decode_event(batch.events[2]) == decode_event(batch.events[0])
     with pytest.raises(msgspec.MsgspecError):
         decode_event(batch.events[1])
+
+
+NO_JSON = [
+    b'{"x": NaN}',
+    b'"\\ud800"',
+    b"[" * 5_000 + b"]" * 5_000,
+    b"-Infinity",
+    b'"\xed\xa0\x80"',
+]
+
+
+@given(st.lists(st.sampled_from([*NO_JSON, b"17", b'{"]": ",["}', msgspec.json.encode(SALE)])))
+def test_events_that_are_no_json_stay_in_their_places_as_they_came(parts: list[bytes]):
+    batch = decode_readable_batch(_json([]).replace(b"[]", b"[ " + b" ,\n".join(parts) + b" ]"))
+    good = decode_readable_batch(_json([SALE])).events[0]
+    assert len(batch.events) == len(parts)
+    for part, event in zip(parts, batch.events, strict=True):
+        assert event == (part if part != msgspec.json.encode(SALE) else good)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"till_id": "a", "epoch": 1, "first_seq": 1, "events": [NaN], "events": [NaN]}',
+        b'{"till_id": "a", "epoch": NaN, "first_seq": 1, "events": [NaN]}',
+        b'{"till_id": "a", "epoch": 1, "first_seq": 1, "events": [NaN}',
+        b'{"till_id": "a", "epoch": 1, "first_seq": 1, "events": [NaN, "]}',
+        b'{"till_id": "a", "epoch": 1, "first_seq": 1, "events": [NaN',
+        b'{"till_id": "a", "epoch": 1, "first_seq": 1, "other": [NaN]}',
+        b'[{"till_id": "a", "epoch": 1, "first_seq": 1, "events": [NaN]}]',
+        _json([]).replace(b"[]", b"[" + b"NaN," * BATCH_EVENTS_MAX + b"NaN]"),
+        _json([]).replace(b"[]", b"[NaN]") + b" " * APART_BYTES_MAX,
+    ],
+)
+def test_json_whose_events_cannot_be_told_apart_is_refused(data: bytes):
+    with pytest.raises(BatchError):
+        decode_readable_batch(data)
+
+
+@given(st.text(alphabet='[]{},:"\\ Na1', max_size=60).map(str.encode))
+def test_whatever_stands_among_the_events_is_kept_or_refused(data: bytes):
+    try:
+        batch = decode_readable_batch(_json([SALE])[:-2] + b"," + data + b"]}")
+    except BatchError:
+        return
+    assert decode_event(batch.events[0]).seq == 1
 
 
 @given(st.binary(max_size=100) | st.text(max_size=100).map(str.encode))
