@@ -177,7 +177,9 @@ def finish_moving(file: Path) -> None:
     ready = _ready(file)
     try:
         if file.exists():
-            ready.unlink(missing_ok=True)
+            # A disk that is read-only refuses to remove even what is not there.
+            if ready.exists():
+                ready.unlink()
             return
         if kept:
             _move(file, kept[-1])

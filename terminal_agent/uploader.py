@@ -17,7 +17,8 @@ import msgspec
 import structlog
 
 from terminal_agent.errors import JournalError, OfficeRefused, OfficeUnreachable, TillError
-from terminal_agent.journal import Journal, Unsent
+from terminal_agent.journal import Journal
+from terminal_agent.journal_outbox import Unsent
 from terminal_agent.office import ChainRefused, GapRefused, Jitter, Office, retry_wait_s
 from wire.aside import REASON_CHARS_MAX, Aside
 from wire.batches import Ack, Batch

@@ -1,12 +1,14 @@
 """The journal: durable, without gaps, chained, and nothing lost when it cannot write."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -192,14 +194,107 @@ print(refused, place.seq)
     assert seq == 7 - refused
 
 
-def test_a_read_only_disk_says_what_to_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def read_only(*_: object) -> int:
-        raise OSError(30, "Read-only file system")
+ON_A_DISK = """
+import subprocess, sys
+from pathlib import Path
+from terminal_agent.journal import Journal, SoldReceipt, open_journal
+from terminal_agent.errors import JournalError
+from wire.events import Line, Sale
+disk = Path(sys.argv[1])
+def mount(how):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", how, "none", disk], check=True)
+def sell(paper=b"paper"):
+    try:
+        place, _ = journal.sell(lambda _: SoldReceipt(Sale(0, 0, (Line("1", 1, 0),), ()), paper), 0)
+        print("sold", place.epoch, place.seq)
+    except JournalError as error:
+        print(error.code, "NOT recorded" in error.message, "Take no money" in error.fix)
+mount("size=1m")
+journal = open_journal(disk / "j.db", "till-1", 1, 0)
+sell()
+"""
+"""Runs where a disk can be mounted: as the root of namespaces of its own."""
 
-    monkeypatch.setattr(os, "open", read_only)
-    with pytest.raises(JournalError) as refused:
-        Journal(tmp_path / "j.db", "till-1", 1, 0)
-    assert "read-only" in refused.value.fix
+
+def on_a_disk(place: Path, script: str) -> list[str]:
+    """What `script` prints, with a real disk of 1 MiB under the journal."""
+    alone = ["unshare", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("this machine lets nobody mount a disk of his own")
+    done = subprocess.run(
+        [*alone, sys.executable, "-c", ON_A_DISK + script, str(place)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": "."},
+    )
+    assert done.returncode == 0, done.stderr
+    return [line for line in done.stdout.splitlines() if "journal" not in line.split(" ", 1)[0]]
+
+
+def test_a_disk_that_becomes_read_only_refuses_sales_until_it_is_mended(tmp_path: Path):
+    script = """
+journal.close()
+mount("remount,ro")
+try:
+    open_journal(disk / "j.db", "till-1", 1, 0)
+except JournalError as error:
+    print("start", error.code, "read-only" in error.fix)
+mount("remount,rw")
+journal = open_journal(disk / "j.db", "till-1", 1, 0)
+sell()
+"""
+    told = on_a_disk(tmp_path, script)
+    assert told == ["sold 1 1", "start journal_not_opened True", "sold 1 2"]
+
+
+def test_a_disk_that_is_full_refuses_sales_until_there_is_space(tmp_path: Path):
+    script = """
+rest = disk / "rest"
+with rest.open("wb", buffering=0) as file:
+    try:
+        while True:
+            file.write(bytes(4096))
+    except OSError:
+        pass
+sell(bytes(200_000))
+sell(bytes(200_000))
+rest.unlink()
+sell()
+"""
+    refused = "disk_full True True"
+    assert on_a_disk(tmp_path, script) == ["sold 1 1", refused, refused, "sold 1 2"]
+
+
+def test_every_commit_of_a_sale_is_synced_and_holds_the_file_from_its_beginning(journal: Journal):
+    connection = journal._database._write
+    ran: list[str] = []
+    journal.acknowledge(1, 0)
+    journal.record(TillStarted("0", "x"), 0)
+    journal.acknowledge(1, 1)  # may be lost, and so need not be synced
+    connection.set_trace_callback(ran.append)
+    journal.sell(sold(), 0)
+    connection.set_trace_callback(None)
+    assert (ran[0], ran[-1]) == ("BEGIN IMMEDIATE", "COMMIT")
+    assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
+    assert connection.execute("pragma synchronous").fetchone() == (2,)  # FULL
+
+
+def test_what_a_crash_left_in_the_log_goes_home_at_the_next_start(journal: Journal, tmp_path: Path):
+    for _ in range(3):
+        journal.sell(sold(), 0)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in journal.file.parent.glob(f"{journal.file.name}*"):
+        shutil.copy(file, copy / file.name)
+    alone = f"{(copy / journal.file.name).as_uri()}?immutable=1"  # without the log beside it
+    with closing(sqlite3.connect(alone, uri=True)) as connection:
+        assert connection.execute("select count(*) from sqlite_master").fetchone() == (0,)
+    after = Journal(copy / journal.file.name, "till-1", 1, 0)
+    with closing(sqlite3.connect(alone, uri=True)) as connection:
+        assert connection.execute("select max(seq) from event").fetchone() == (3,)
+    after.close()
 
 
 def test_a_receipt_moves_only_from_the_state_it_is_in(journal: Journal):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from terminal_agent.journal import Journal, Place, SoldReceipt, Unsent, open_journal
+from terminal_agent.journal import Journal, Place, SoldReceipt, open_journal
+from terminal_agent.journal_outbox import Unsent
 from terminal_agent.journal_recovery import noted_epoch
 from wire.chain import genesis
 from wire.events import Line, Sale, Tender, TenderKind, TillStarted, decode_event

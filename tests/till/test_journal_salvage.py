@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from terminal_agent import journal_tables as sql
-from terminal_agent.journal import Journal, SoldReceipt, Unsent, open_journal
+from terminal_agent.journal import Journal, SoldReceipt, open_journal
+from terminal_agent.journal_outbox import Unsent
 from terminal_agent.journal_reading import status, verify
 from terminal_agent.journal_salvage import UNKNOWN_HASH, EventRow, chained, events
 from wire.aside import LOST_EVENTS_MAX

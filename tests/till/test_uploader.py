@@ -3,6 +3,7 @@
 import json
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from terminal_agent import uploader as uploader_module
 from terminal_agent.errors import JournalError, OfficeRefused, OfficeUnreachable
 from terminal_agent.identity import Identity, KeyFile, enrol, pending_key, verify
 from terminal_agent.journal import Journal
@@ -128,6 +130,39 @@ def test_what_is_acknowledged_is_sent_once(uploader: Uploader, journal: Journal,
     assert uploader.step() == IDLE_S_MAX
     assert len(office.bodies) == 1
     assert uploader.link is Link.ONLINE
+
+
+def test_a_batch_is_bounded_by_count(
+    uploader: Uploader, journal: Journal, office: _Office, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(uploader_module, "BATCH_EVENTS", 3)
+    uploader._events_max = 3
+    for _ in range(4):
+        journal.record(TillStarted("0", "more"), 0)
+    while journal.unsent_count():
+        uploader.step()
+    assert [len(decode_batch(body).events) for body in office.batches] == [3, 3, 1]
+
+
+def test_a_new_event_waits_a_moment_for_others_and_no_longer(
+    uploader: Uploader, journal: Journal, office: _Office, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(uploader_module, "BATCH_AGE_S", 1.0)
+    while uploader.step() == 0:
+        pass
+    thread = threading.Thread(target=uploader.run)
+    thread.start()
+    began_s = time.monotonic()
+    for _ in range(3):
+        journal.record(TillStarted("0", "more"), 0)
+        uploader.wake()
+    while journal.unsent_count() and time.monotonic() < began_s + IDLE_S_MAX:
+        thread.join(0.01)
+    took_s = time.monotonic() - began_s
+    uploader.stop()
+    thread.join()
+    assert [len(decode_batch(body).events) for body in office.batches] == [3, 3]
+    assert took_s < IDLE_S_MAX
 
 
 def test_a_request_is_signed_by_the_till(uploader: Uploader, office: _Office):
