@@ -113,6 +113,17 @@ def list_alarms(connection: Connection) -> list[AlarmRow]:
     return [AlarmRow(*row) for row in found]
 
 
+def tills_alarmed(connection: Connection, since_ms: int) -> list[str]:
+    """Tills whose alarm was raised or repeated from `since_ms` on, the latest first."""
+    found = connection.execute(
+        select(col(Alarm.till_id))
+        .where(col(Alarm.last_at_ms) >= since_ms)
+        .group_by(col(Alarm.till_id))
+        .order_by(func.max(col(Alarm.last_at_ms)).desc(), col(Alarm.till_id))
+    )
+    return list(found.scalars())
+
+
 def _rows():
     return select(
         col(Quarantine.position),

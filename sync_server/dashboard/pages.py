@@ -32,7 +32,12 @@ from sync_server.journeys import service
 from sync_server.journeys.asking import UnknownError
 from sync_server.journeys.model import Model, Trade
 from sync_server.journeys.route_reading import walking_route
+from sync_server.quarantine import tills_alarmed
 from sync_server.registry.routes import USER
+
+ALARM_SHOWN_MS = 30 * 86_400_000
+"""How long after it was last raised an alarm stands on the summary's page."""
+ALARMED_TILLS_MAX = 5
 
 
 @get(
@@ -72,10 +77,22 @@ def get_summary_page(
         words,
         problem=answer.problem,
         here="summary",
+        alarm=_alarm(request, words),
         summary=answer.summary,
         **answer.form,
         **shown,
     )
+
+
+def _alarm(request: AnyRequest, words: Wording) -> str:
+    """Which tills have another past than the office's, in words; empty when none has."""
+    office = office_of(request)
+    with office.database.read() as connection:
+        tills = tills_alarmed(connection, office.now_ms() - ALARM_SHOWN_MS)
+    if not tills:
+        return ""
+    named = ", ".join(tills[:ALARMED_TILLS_MAX]) + (" …" if tills[ALARMED_TILLS_MAX:] else "")
+    return words("alarm_one" if len(tills) == 1 else "alarm_many", n=len(tills), tills=named)
 
 
 @get(

@@ -90,6 +90,23 @@ def test_an_office_without_sales_says_what_to_do(desk: "Desk") -> None:
     assert "klantreis-till enrol" in text
 
 
+def test_head_office_sees_the_alarm_of_a_till_whose_disk_was_copied(
+    desk: "Desk", sale: "MakeSale"
+) -> None:
+    assert "alarm" not in words(page(desk, "/"))
+    for name in ("till-1", "till-2"):
+        till = desk.till(name)
+        till.add(sale())
+        till.send()
+        till.send(till.batch(events=(b"another past",)))
+        text = words(page(desk, "/"))
+    assert "Alarms of 2 tills: till-1, till-2." in text
+    assert "klantreis-office alarms" in text
+    assert "Alarm van 2 kassa" in words(page(desk, "/?lang=nl"))
+    desk.clock.ms += 31 * 86_400_000
+    assert "Alarms of" not in words(page(desk, "/"))
+
+
 def test_the_page_says_what_the_till_sent(week: "Week") -> None:
     text = words(page(week.desk, "/"))
     assert f"Sales {week.sales}" in text
