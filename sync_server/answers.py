@@ -9,6 +9,7 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Redirect
+from litestar.routes import HTTPRoute
 
 from sync_server.errors import DatabaseError, OfficeError, Refused
 from sync_server.history.history import History
@@ -99,7 +100,27 @@ def on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
     """Handler of what Litestar refuses by itself: unknown paths, wrong methods, bad parameters."""
     status = error.status_code
     fix = "See /schema/openapi.json for what the office answers to."
-    return refused(request, Refused(status, _code(status), _detail(error), fix))
+    answer = refused(request, Refused(status, _code(status), _detail(error), fix))
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = ", ".join(sorted(_methods_of(request)))  # RFC 9110, 15.5.6
+    return answer
+
+
+def _methods_of(request: AnyRequest) -> set[str]:
+    """What may be done with the path of `request`, which some route has."""
+    asked = request.scope["path"].rstrip("/").split("/")
+    found: list[tuple[int, set[str]]] = []
+    for route in request.app.routes:
+        parts = route.path_format.rstrip("/").split("/")
+        if isinstance(route, HTTPRoute) and len(parts) == len(asked):
+            wild = [part.startswith("{") for part in parts]
+            if all(map(_is_alike, parts, asked, wild)):
+                found.append((sum(wild), set(map(str, route.methods))))
+    return min(found, key=lambda each: each[0], default=(0, set[str]()))[1]
+
+
+def _is_alike(part: str, asked: str, is_wild: bool) -> bool:
+    return is_wild or part == asked
 
 
 def on_fault(request: AnyRequest, error: Exception) -> Response[Any]:

@@ -9,6 +9,7 @@ headers, body. What is refused is refused with `message` and `fix`.
 """
 
 import argparse
+import re
 import shutil
 import tempfile
 import time
@@ -17,7 +18,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import msgspec
@@ -74,8 +75,8 @@ CHECKS = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-NOT_OF_THE_DOCUMENT = (404, 405)
-"""Of paths and methods that there are not; a generated path can be one that no route has."""
+NOT_FOUND, NOT_ALLOWED = 404, 405
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 BINARY = (BATCH_CONTENT_TYPE, FEED_CONTENT_TYPE, "application/octet-stream")
 SHOWN_MAX = 20
 
@@ -121,6 +122,7 @@ class Subject:
 
     def __init__(self, office: Office, client: TestClient[Litestar]) -> None:
         self.office, self.client = office, client
+        self.paths = Paths(client.get("/schema/openapi.json").json())
         now_ms = office.now_ms()
         with office.database.write() as connection:
             add_store(connection, "1", "Store 1", "Europe/Amsterdam", now_ms)
@@ -258,14 +260,17 @@ def _one(subject: Subject, case: Any, data: st.DataObject, tally: Tally) -> None
     except httpx.InvalidURL:
         return
     tally.statuses[answer.status_code] += 1
-    for told in told_of(case, answer):
+    for told in told_of(case, answer, subject.paths.told_of(method, target, answer)):
         violation = Violation(case.operation.label, sender, f"{method} {target[:200]}: {told}")
         tally.violations.append(violation)
 
 
-def told_of(case: Any, answer: httpx.Response) -> Iterator[str]:
-    """What of `answer` is not as the document says."""
-    if answer.status_code in NOT_OF_THE_DOCUMENT and _is_refusal(answer):
+def told_of(case: Any, answer: httpx.Response, of_the_path: Sequence[str]) -> Iterator[str]:
+    """What of `answer` is not as the document says; `of_the_path` is what its path tells."""
+    yield from of_the_path
+    if answer.status_code >= 400 and not _is_refusal(answer):
+        yield f"{answer.status_code} without message and fix: {answer.text[:80]}"
+    if answer.status_code == NOT_ALLOWED or (answer.status_code == NOT_FOUND and not of_the_path):
         return
     load_all_checks()
     try:
@@ -273,8 +278,64 @@ def told_of(case: Any, answer: httpx.Response) -> Iterator[str]:
     except FailureGroup as failures:
         for failure in failures.exceptions:
             yield f"{answer.status_code} {' '.join(str(failure).split())[:300]}"
-    if answer.status_code >= 400 and not _is_refusal(answer):
-        yield f"{answer.status_code} without message and fix: {answer.text[:80]}"
+
+
+class Paths:
+    """Which paths and methods the document knows, and so which answers 404 and 405 are right."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.methods = {
+            path: {name.upper() for name in item} & set(METHODS)
+            for path, item in document["paths"].items()
+        }
+        self._responses = {
+            (path, name.upper()): set(operation["responses"])
+            for path, item in document["paths"].items()
+            for name, operation in item.items()
+            if name.upper() in METHODS
+        }
+        self._patterns = [
+            (re.compile(re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(path)) + "/?"), path)
+            for path in sorted(self.methods, key=lambda path: path.count("{"))
+        ]
+
+    def of(self, target: str) -> str | None:
+        """The path of the document that `target` is one of; None when it is none."""
+        path = unquote(target.partition("?")[0])
+        return next((each for pattern, each in self._patterns if pattern.fullmatch(path)), None)
+
+    def told_of(self, method: str, target: str, answer: httpx.Response) -> list[str]:
+        """What is wrong with an answer 404 or 405, or with another one in place of it."""
+        path, status = self.of(target), answer.status_code
+        if path is None:
+            return [] if status >= 400 else [f"{status} of a path that is not in the document"]
+        if method in self.methods[path]:
+            if status == NOT_ALLOWED:
+                return ["405 of a method that is in the document"]
+            if status == NOT_FOUND and str(NOT_FOUND) not in self._responses[path, method]:
+                return ["404 of an operation that is not said to have it"]
+            return []
+        if status != NOT_ALLOWED:
+            return [f"{status}, not 405, of a method that is not in the document"]
+        allowed = {each.strip() for each in answer.headers.get("allow", "").split(",")}
+        if allowed - {"OPTIONS", "HEAD"} != self.methods[path]:
+            return [f"405 that allows {sorted(allowed)}, not {sorted(self.methods[path])}"]
+        return []
+
+
+def ask_other_methods(subject: Subject, tally: Tally) -> None:
+    """Asks every path for the methods it does not have, as each of those who may ask."""
+    for path, known in subject.paths.methods.items():
+        target = re.sub(r"\{[^}]*\}", "1", path)
+        for method in sorted(set(METHODS) - known - {"OPTIONS"}):
+            for sender in SENDERS:
+                answer = subject.send(sender, method, target, b"")
+                tally.statuses[answer.status_code] += 1
+                told = subject.paths.told_of(method, target, answer)
+                tally.violations += [
+                    Violation(f"{method} {path}", sender, f"{method} {target}: {each}")
+                    for each in told
+                ]
 
 
 def _is_refusal(answer: httpx.Response) -> bool:
@@ -293,6 +354,7 @@ def prove(subject: Subject, examples: int, number: int) -> Tally:
     with quietly():
         for operation in operations_of(subject.client.get("/schema/openapi.json").json()):
             ask(subject, operation, examples, number, tally)
+        ask_other_methods(subject, tally)
     return tally
 
 
