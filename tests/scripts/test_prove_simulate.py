@@ -17,6 +17,7 @@ RUNS_UNTIL_FOUND_MAX = 30
 FOUND_SOON = sorted(
     MUTATIONS.keys()
     - {"acknowledge-further-than-asked", "till-unsynced", "office-unsynced", "never-halve"}
+    - {"forget-the-coming-key"}
 )
 """The others take more runs: `scripts/prove/simulate --mutate all`."""
 
@@ -64,6 +65,14 @@ def test_an_office_that_does_not_sync_is_found(site: Site):
     with MUTATIONS["office-unsynced"]():
         broken = [run(site, SEED, number, faults=faults).broken for number in range(6)]
     assert any("the office lost what it had acknowledged" in one for one in broken)
+
+
+def test_a_till_that_does_not_keep_its_coming_key_is_found(site: Site):
+    faults = Faults(key_changes=1.0, answer_lost=0.5)
+    assert [run(site, SEED, number, faults=faults).broken for number in range(4)] == [""] * 4
+    with MUTATIONS["forget-the-coming-key"]():
+        broken = [run(site, SEED, number, faults=faults).broken for number in range(4)]
+    assert any("signature" in one for one in broken)
 
 
 def test_a_run_is_the_same_in_whatever_lot_it_is_run(tmp_path: Path):

@@ -50,6 +50,8 @@ class Faults:
     """Cards that the registry learns of after they were used."""
     feed: float = 0.0
     """Tills ask for the feed, while members come and go and offers change."""
+    key_changes: float = 0.0
+    """Tills change their keys. Not where a disk is put back or copied: the older key is no key."""
 
 
 HIGHEST = Faults(
@@ -82,13 +84,15 @@ SHARE_OF_HISTORIES = 0.3
 
 SHARE_OF_FEEDS = 0.25
 """How many runs have tills that ask for the feed, which makes half of such a run."""
+SHARE_OF_KEYS = 0.4
+"""How many runs without such a history have tills that change their keys."""
 
 
 def draw(chance: Random) -> Faults:
     """The faults of one run."""
     shares = {
         field.name: getattr(HIGHEST, field.name) * chance.random()
-        for field in fields(Faults)
+        for field in fields(Faults)[:-1]
         if chance.random() < SHARE_OF_FAULTS
     }
     if chance.random() < SHARE_OF_HISTORIES:
@@ -96,4 +100,8 @@ def draw(chance: Random) -> Faults:
         shares[history] = 1.0
     if chance.random() < SHARE_OF_FEEDS:
         shares["feed"] = 1.0
+    has_history = shares.keys() & {"till_restored", "till_cloned", "office_restored"}
+    # Apart, so that what else a run draws stays what it was.
+    if not has_history and Random(repr(shares)).random() < SHARE_OF_KEYS:
+        shares["key_changes"] = 1.0
     return Faults(**shares)

@@ -27,6 +27,7 @@ SALES = (2, 8)
 """Of a till in a run, about."""
 MISHAP_S = 30.0
 FEED_S = 90.0
+KEY_S = 240.0
 OFFERS_S = 300.0
 SETTLE_S_MAX = 1800.0
 SETTLE_STEP_S = 20.0
@@ -141,6 +142,8 @@ class _History:
         self._again(MISHAP_S, machine.mishap, active_s)
         if self._faults.feed:
             self._again(FEED_S, lambda: machine.act(lambda p: p.ask_feed()))
+        if self._faults.key_changes:
+            self._again(KEY_S, lambda: machine.act(lambda p: p.change_key()), active_s)
 
     def _again(
         self, wait_s_max: float, act: Callable[[], object], until_s: float | None = None
@@ -244,6 +247,7 @@ class _History:
         laws.check_sales(self._office, self.ledger)
         may_alarm = bool(faults.till_restored or faults.till_cloned or faults.office_restored)
         laws.check_alarms(self._office, self.ledger, may_alarm=may_alarm)
+        laws.check_keys(self._office, self._machines)
         laws.check_projection(self._office)
 
     def end(self) -> None:

@@ -1,6 +1,7 @@
 """What must hold when everything has been delivered. Each function raises `Violation`."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
@@ -8,11 +9,13 @@ from sqlmodel import col
 
 from scripts.prove.simulation.ledger import Ledger
 from scripts.prove.simulation.office import OfficeSide
+from scripts.prove.simulation.till import Machine
 from scripts.prove.simulation.world import Violation
 from sync_server.ingest.acceptance import first_head
 from sync_server.ingest.decoding import Undecodable, understand
 from sync_server.ingest.take import take
 from sync_server.projector import PROJECTION, project_all
+from sync_server.registry.rotation import good_keys
 from sync_server.tables import (
     Alarm,
     Cursor,
@@ -22,6 +25,7 @@ from sync_server.tables import (
     SaleLine,
     SpentVoucher,
     Table,
+    Till,
     Watermark,
 )
 from wire.batches import BATCH_EVENTS_MAX, Batch
@@ -123,6 +127,23 @@ def check_alarms(side: OfficeSide, ledger: Ledger, *, may_alarm: bool) -> None:
             raise Violation(f"{till_id} has two pasts, and nobody was told")
     if alarmed and not may_alarm:
         raise Violation(f"an alarm for {sorted(alarmed)}, whose disks were left alone")
+
+
+def check_keys(side: OfficeSide, machines: Sequence[Machine]) -> None:
+    """The office knows the key that each till has, and takes vouchers of all keys it has had."""
+    with side.office.database.read() as connection:
+        rows = connection.execute(select(col(Till.till_id), col(Till.public_key))).all()
+        good = set(good_keys(connection, side.office.now_ms()))
+    known = {row.till_id: row.public_key for row in rows}
+    for machine in machines:
+        identity = machine.identity
+        has = {identity.public_key}
+        if identity.coming is not None:
+            has.add(identity.coming.public_key().public_bytes_raw())
+        if known[identity.till_id] not in has:
+            raise Violation(f"{machine.name} does not have the key that the office knows it by")
+        if not machine.keys <= {key for till_id, key in good if till_id == identity.till_id}:
+            raise Violation(f"vouchers of {machine.name} under an earlier key are good no more")
 
 
 def check_projection(side: OfficeSide) -> None:

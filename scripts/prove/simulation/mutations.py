@@ -6,6 +6,7 @@ them in place until a law breaks, and fails when none does.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -13,6 +14,7 @@ from msgspec import structs
 from sqlalchemy import Connection
 
 from scripts.prove.simulation import office as office_side
+from scripts.prove.simulation import till as till_side
 from sync_server import database, projector
 from sync_server.errors import DatabaseError
 from sync_server.ingest import log as event_log
@@ -22,6 +24,10 @@ from sync_server.ingest.arrival import Arrival
 from sync_server.ingest.take import Answer, take_together
 from sync_server.office import Office
 from terminal_agent import feed, journal, journal_file, uploader
+from terminal_agent.errors import TillError
+from terminal_agent.identity import Identity, coming_file
+from terminal_agent.office import Office as TillsOffice
+from terminal_agent.rotation import rotate
 from wire.batches import Ack, Batch
 from wire.chain import next_hash
 from wire.events import Body, Event, encode_event
@@ -109,6 +115,17 @@ def _reuse_a_number(self: Any, connection: Any, body: Body, at_ms: int) -> int:
     return seq
 
 
+def _forget_the_coming_key(office: TillsOffice, identity: Identity) -> None:
+    # A till that keeps the new key only once the office has confirmed it.
+    try:
+        rotate(office, identity)
+    except TillError:
+        identity.coming = None
+        file: Path = getattr(identity, "_file")  # noqa: B009
+        coming_file(file).unlink(missing_ok=True)
+        raise
+
+
 def _no_wait(*_: Any) -> float:
     return 0.0
 
@@ -142,6 +159,7 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[object]]]] = {
     "never-part": lambda: patch.object(journal.Journal, "part", _nothing),
     "never-halve": lambda: patch.object(uploader, "WRONG_CONTENT", ()),
     "never-rewind": lambda: patch.object(journal.Journal, "rewind", _no),
+    "forget-the-coming-key": lambda: patch.object(till_side, "rotate", _forget_the_coming_key),
     "no-tombstones": lambda: patch.object(feed.Feed, "_fetch_delta", _no),
 }
 """By name: what puts the fault in place, for as long as the context is open."""

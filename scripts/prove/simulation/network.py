@@ -34,6 +34,7 @@ GARBAGE = (
 
 
 ASIDE_PATH = "/v1/events/aside"
+KEY_PATH = "/v1/till/key"
 
 
 class Message(NamedTuple):
@@ -153,6 +154,8 @@ class Line:
 
 def _events(message: Message) -> tuple[bytes, ...]:
     """The events that a request carries."""
+    if message.target == KEY_PATH:
+        return ()
     if message.target == ASIDE_PATH:
         data = decode_aside(message.body).data
         return () if data is None else (data,)

@@ -18,12 +18,20 @@ from scripts.prove.simulation.disk import Crash, Disk, Image, add_disk
 from scripts.prove.simulation.faults import Faults
 from scripts.prove.simulation.feed import FeedDoor
 from scripts.prove.simulation.ledger import CARDS, card_number
-from scripts.prove.simulation.network import ASIDE_PATH, Answer, Message, OfficeGone, refuse
+from scripts.prove.simulation.network import (
+    ASIDE_PATH,
+    KEY_PATH,
+    Answer,
+    Message,
+    OfficeGone,
+    refuse,
+)
 from scripts.prove.simulation.world import EPOCH_MS, SimClock, Violation, World
 from sync_server.auth.key_ring import KeyRing
 from sync_server.auth.signatures import (
     UNAUTHORIZED,
     SignedRequest,
+    SignedTill,
     require_signature,
     require_till,
 )
@@ -41,6 +49,7 @@ from sync_server.projector import project_step
 from sync_server.registry.enrolment import enrol
 from sync_server.registry.members import MemberRow, remove_identifiers, store_members
 from sync_server.registry.offers import add_offer
+from sync_server.registry.rotation import change_key
 from sync_server.registry.stores import add_store
 from sync_server.registry.tills import add_till
 from sync_server.settings import Settings
@@ -52,6 +61,7 @@ from wire.enrolment import EnrolmentRequest
 from wire.events import decode_event
 from wire.feed import Offer
 from wire.identifiers import identifier_token
+from wire.rotation import KeyChange
 
 TILLS = ("till-1", "till-2", "till-3")
 DATABASE_FILE = "office.db"
@@ -181,7 +191,10 @@ class OfficeSide:
                 return self.feed.answer(require_till(office, signed), message)
             if message.target == ASIDE_PATH:
                 return self._set_aside(require_till(office, signed), message)
-            till_id, public_key = require_signature(office, self._ring, signed)
+            signer = require_signature(office, self._ring, signed)
+            if message.target == KEY_PATH:
+                return self._change_key(signer, message)
+            till_id, public_key = signer
             batch = decode_body(message.headers.get("content-type", ""), message.body)
             if batch is None or batch.till_id != till_id:
                 raise Violation("a till sent what is no batch of its own")
@@ -197,6 +210,12 @@ class OfficeSide:
             return self._refusal(503, Refused(503, error.code, away, "Send it again."))
         self._check(ack)
         return Answer(200, msgspec.json.encode(ack))
+
+    def _change_key(self, signer: SignedTill, message: Message) -> Answer:
+        change = msgspec.json.decode(message.body, type=KeyChange)
+        with self.office.database.write() as connection:
+            changed = change_key(connection, signer, change, self.office.now_ms())
+        return Answer(200, msgspec.json.encode(changed))
 
     def _set_aside(self, till_id: str, message: Message) -> Answer:
         aside = decode_aside(message.body)

@@ -21,9 +21,11 @@ from scripts.prove.simulation.world import SimClock, Violation, World
 from terminal_agent import journal_book
 from terminal_agent.errors import JournalError, OfficeRefused, OfficeUnreachable
 from terminal_agent.feed import Feed
-from terminal_agent.identity import Identity
+from terminal_agent.identity import Identity, coming_file, load_identity, save_identity
 from terminal_agent.journal import JobState, Journal, Place, SoldReceipt, open_journal
 from terminal_agent.office import Office
+from terminal_agent.private_file import write_private
+from terminal_agent.rotation import rotate
 from terminal_agent.uploader import Link, Uploader
 from wire.events import Body, ClockJumped, TillStarted, VoucherState
 from wire.feed import FeedError
@@ -31,6 +33,7 @@ from wire.feed import FeedError
 OFFICE_URL = "http://office"
 JOURNAL_FILE = "journal.db"
 FEED_DIRECTORY = "feed"
+KEY_FILE = "key.json"
 DOWN_S_MAX = 120.0
 POINTS_MAX = 40
 """A stop comes within this many statements."""
@@ -67,6 +70,11 @@ class Machine:
         self.disk, self.line, self.ledger, self.faults = disk, line, ledger, faults
         self.clock = SimClock(world)
         self.has_feed = bool(faults.feed)
+        self.key_file = disk.root / KEY_FILE
+        self.keys = {identity.public_key}
+        """Every public key that it has signed vouchers by."""
+        if faults.key_changes:
+            save_identity(self.key_file, identity.key)
         self.process: Process | None = None
         self._backup: _Backup | None = None
 
@@ -201,6 +209,8 @@ class Process:
         self._woken = False
         self._turn = 0
         self._steps_without_rest = 0
+        if machine.key_file.exists():
+            machine.identity = load_identity(machine.key_file)
         identity = machine.identity
         file = machine.disk.root / JOURNAL_FILE
         self.client = httpx.Client(
@@ -217,7 +227,7 @@ class Process:
             machine.world.chance.random,
             lambda: None,
         )
-        self._is_asking = False
+        self._is_asking = self._is_changing_key = False
         self.feed = self._open_feed() if machine.has_feed else None
 
     def _open_feed(self) -> Feed:
@@ -272,6 +282,27 @@ class Process:
             return
         finally:
             self._is_asking = False
+
+    def change_key(self) -> None:
+        """Changes the till's key, or ends a change that was begun."""
+        machine = self._machine
+        if self._is_changing_key:
+            return
+        self._is_changing_key = True
+        coming = coming_file(machine.key_file)
+        if not coming.exists():
+            # As the till would, but by chance that replays.
+            write_private(coming, self._world.chance.randbytes(32))
+        office = Office(OFFICE_URL, machine.identity, self.client, machine.clock)
+        try:
+            rotate(office, machine.identity)
+        except (OfficeRefused, OfficeUnreachable) as error:
+            self._world.tell(f"{machine.name} key: {type(error).__name__} {error}")
+        except Unwound:
+            return
+        finally:
+            self._is_changing_key = False
+        machine.keys.add(machine.identity.public_key)
 
     def print_one(self) -> None:
         """The printer prints, or nobody knows; a cashier then gives the receipt up."""
