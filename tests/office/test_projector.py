@@ -441,6 +441,31 @@ def test_from_zero_gives_the_same_as_bit_by_bit(
     require_days_to_be_those_of_the_rows(desk)
 
 
+def test_from_zero_writes_every_table_again_as_it_was_on_each_database(
+    desk: "Desk", sale: "MakeSale"
+) -> None:
+    tills = {name: desk.till(f"till-{name}", store) for name, store in (("a", "1"), ("b", "2"))}
+    story = [(name, what) for what in KINDS for name in tills]
+    for number, (name, what) in enumerate(story):
+        journalled(desk, sale, tills[name], what, number)
+        if number % 5 == 0:
+            tills[name].send()
+            desk.project()
+        if number == MEMBER_FROM:
+            add_member(desk, 9, CARD, enrolled_at_ms=5)
+    for till in tills.values():
+        till.send()
+    desk.project()
+    before, aside = desk.projection(), desk.rows(Quarantine)
+    assert all(before[table.__name__] for table in (Sale, SaleLine, Tender, Voucher, Touchpoint))
+    assert aside
+    start_over(desk.office)
+    assert not any(desk.projection().values())
+    desk.project()
+    assert desk.projection() == before
+    assert desk.rows(Quarantine) == aside
+
+
 @few
 @given(STORIES)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

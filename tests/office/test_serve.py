@@ -1,5 +1,6 @@
 """`klantreis-office serve` as a process: real granian, real HTTP, real signals."""
 
+import base64
 import os
 import signal
 import socket
@@ -264,7 +265,8 @@ def test_a_port_that_is_taken_is_told(served: Served) -> None:
 def test_the_log_tells_no_secrets(served: Served, enrol_at: "EnrolAt", sale: "MakeSale") -> None:
     with served.office.database.write() as connection:
         token = add_user(connection, "anna", Role.HEAD_OFFICE, 0)
-    till = enrol_at(served.http, served.code("till-3"))
+    code = served.code("till-3")
+    till = enrol_at(served.http, code)
     bearer = {"Authorization": f"Bearer {token}"}
     assert served.http.get("/v1/tills", headers=bearer).status_code == 200
     till.add_raw(b"?")
@@ -273,8 +275,18 @@ def test_the_log_tells_no_secrets(served: Served, enrol_at: "EnrolAt", sale: "Ma
     log = served.log.read_text()
     assert "set aside" in log
     assert token not in log
-    for key in (till.enrolment.identifier_key, till.key.private_bytes_raw()):
+    assert code not in log
+    assert "signature=" not in log
+    office = served.office.keys
+    for key in (
+        till.enrolment.identifier_key,
+        till.key.private_bytes_raw(),
+        office.signing_key,
+        office.sealing_key,
+    ):
         assert key.hex() not in log
+        assert base64.b64encode(key).decode() not in log
+        assert repr(key)[2:-1] not in log
 
 
 def test_what_was_acknowledged_survives_a_kill(

@@ -1,5 +1,6 @@
 """A whole till in this process, on real ptys: what goes wrong at a lane, and what is said then."""
 
+import base64
 import json
 import sqlite3
 import subprocess
@@ -167,6 +168,20 @@ def test_no_view_and_no_log_shows_a_cards_number(capfd: pytest.CaptureFixture[st
     logged = "".join(capfd.readouterr())
     assert "started" in logged
     assert card(7) not in logged
+
+
+def test_no_log_shows_a_key(capfd: pytest.CaptureFixture[str], shop: Path):
+    with open_till(shop) as till:
+        till.scan(product(1))
+        till.key("tender", kind="cash")
+        key = load_identity(load_config(shop / "till.toml").key_file).key
+        till.until(lambda view: view["receipts_waiting"] == 0)
+    logged = "".join(capfd.readouterr())
+    assert "started" in logged
+    for secret in (key.private_key, key.identifier_key):
+        assert secret.hex() not in logged
+        assert base64.b64encode(secret).decode() not in logged
+        assert repr(secret)[2:-1] not in logged
 
 
 def test_a_receipt_comes_out_of_a_network_printer(shop: Path):

@@ -88,6 +88,26 @@ def test_a_sale_marks_its_member_and_nobody_else(
     assert since(desk.office.database, 0) == {7}
 
 
+def test_sales_that_come_late_mark_whom_they_touch_and_nobody_else(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    away = desk.till("till-2")
+    for member in (7, 8):
+        away.add(sale(link=Link("card", bytes(16), member)), at_ms=1_000 + member)
+    for member in (7, 9, 10):
+        till.add(sale(link=Link("card", bytes(16), member)), at_ms=900_000 + member)
+    till.send()
+    desk.project()
+    before = newest(desk.office.database)
+    away.send()  # what happened first comes last
+    desk.project()
+    assert since(desk.office.database, before) == {7, 8}
+    before = newest(desk.office.database)
+    away.send()  # and what comes twice touches nobody
+    desk.project()
+    assert since(desk.office.database, before) == set()
+
+
 def test_paper_that_is_confirmed_later_marks_who_has_the_voucher(
     desk: "Desk", till: "SimTill", sale: "MakeSale"
 ) -> None:
