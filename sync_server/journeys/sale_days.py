@@ -170,6 +170,11 @@ class Changes:
         ]
         if names:
             connection.execute(_adding(dialect, str(DayCount.__tablename__)), names)
+            if any(row["count"] < 0 for row in names):
+                # What is none is not there: a projection from zero has no row of it.
+                days = sorted({row["day"] for row in names})
+                none = col(DayCount.day).in_(days), col(DayCount.count) == 0
+                connection.execute(delete(DayCount).where(*none))
         self._days, self._names = {}, {}
 
     def day_of(self, store: str, at_ms: int) -> int:

@@ -20,6 +20,7 @@ from sync_server.projector import follower, project_step, start_over
 from sync_server.registry.members import MemberRow, store_members
 from sync_server.tables import (
     Cursor,
+    DayCount,
     EventLog,
     Holdout,
     Person,
@@ -439,6 +440,24 @@ def test_from_zero_gives_the_same_as_bit_by_bit(
     assert desk.projection() == before
     assert desk.rows(Quarantine) == aside
     require_days_to_be_those_of_the_rows(desk)
+
+
+def test_a_count_that_comes_to_nothing_is_not_there_as_from_zero(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    till.add(sale(issued=(voucher("v1"),)))
+    till.send()
+    desk.project()
+    till.add(VoucherOutcome("v1", VoucherState.PRINTED))
+    till.send()
+    desk.project()
+    before = desk.rows(DayCount)
+    assert [(row["name"], row["count"]) for row in before if row["what"] == "state"] == [
+        ("printed", 1)
+    ]
+    start_over(desk.office)
+    desk.project()
+    assert desk.rows(DayCount) == before
 
 
 def test_from_zero_writes_every_table_again_as_it_was_on_each_database(

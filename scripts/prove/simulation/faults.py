@@ -100,7 +100,7 @@ def draw(chance: Random) -> Faults:
         shares[history] = 1.0
     if chance.random() < SHARE_OF_FEEDS:
         shares["feed"] = 1.0
-    has_history = shares.keys() & {"till_restored", "till_cloned", "office_restored"}
+    has_history = any(map(shares.get, ("till_restored", "till_cloned", "office_restored")))
     # Apart, so that what else a run draws stays what it was.
     if not has_history and Random(repr(shares)).random() < SHARE_OF_KEYS:
         shares["key_changes"] = 1.0
