@@ -55,7 +55,7 @@ def project_step(office: Office, mark_dirty: MarkDirty = mark) -> int:
     with office.database.read() as connection:
         if not _is_behind(connection):
             return 0
-    with office.database.write() as connection:
+    with office.database.write(is_patient=True) as connection:
         _hold(connection)
         country = load_country(office.settings.data_dir)
         changes = registry_changes.follow(connection, office.keys, country)

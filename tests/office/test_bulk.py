@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sync_server.bulk import insert_rows, merge_rows
+from sync_server.bulk import insert_rows, merge_rows, rows_of, update_rows
 from sync_server.errors import RowRefused
 from sync_server.tables import Person, Tender
 
@@ -31,6 +31,28 @@ def test_of_rows_whose_key_is_taken_the_named_columns_are_set(desk: "Desk") -> N
         merge_rows(connection, Person, PERSON, [(1, 1, 4), (2, 2, 5)])
         merge_rows(connection, Person, PERSON, [(2, 9, 6), (3, 3, None)], ("enrolled_at_ms",))
     assert persons(desk) == [(1, 1, 4), (2, 2, 6), (3, 3, None)]
+
+
+def test_only_rows_that_are_there_are_updated_and_only_in_the_named_columns(desk: "Desk") -> None:
+    with desk.office.database.write() as connection:
+        merge_rows(connection, Person, PERSON, [(1, 1, 4), (2, 2, 5), (3, 3, 6)])
+        update_rows(connection, Person, ("person", "enrolled_at_ms"), [(3, None), (1, 7), (9, 9)])
+        update_rows(connection, Person, ("person", "enrolled_at_ms"), [])
+    assert persons(desk) == [(1, 1, 7), (2, 2, 5), (3, 3, None)]
+
+
+def test_rows_are_joined_with_a_table_by_its_index(desk: "Desk") -> None:
+    with desk.office.database.write() as connection:
+        merge_rows(connection, Person, PERSON, [(1, 1, 4), (2, 2, None), (3, 3, 6)])
+        wanted, values = rows_of(connection, Person, ("person", "member"), [(2, 2), (3, 4), (1, 1)])
+        query = f"WITH k (person, member) AS ({wanted}) SELECT p.person FROM k JOIN person p"
+        query += " ON p.person = k.person AND p.member = k.member ORDER BY p.person"
+        found = connection.exec_driver_sql(query, values).scalars().all()
+        explain = "EXPLAIN QUERY PLAN " if desk.office.database.on_sqlite else "EXPLAIN "
+        plan = str(connection.exec_driver_sql(explain + query, values).all())
+    assert found == [1, 2]
+    if desk.office.database.on_sqlite:  # PostgreSQL chooses by what the table holds
+        assert "SEARCH p USING" in plan
 
 
 @pytest.mark.parametrize(

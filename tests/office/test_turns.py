@@ -10,6 +10,7 @@ from sqlmodel import func, select
 from sync_server import projector, turns
 from sync_server.projector import project_all
 from sync_server.tables import EventLog, Sale
+from sync_server.touchpoints import projection as touchpoints
 from sync_server.turns import Turns
 
 if TYPE_CHECKING:
@@ -145,3 +146,17 @@ def test_a_batch_that_waits_is_committed_before_the_projectors_next_step(
     sending.join(WAIT_S_MAX)
     # Steps are short, for somebody was here a moment ago; and before the second, the batch is in.
     assert seen == [(4, 0), (6, 2), (6, 4)]
+
+
+@only_sqlite
+def test_who_follows_the_log_does_not_make_the_projector_brief(
+    desk: "Desk", till: "SimTill", sale: "MakeSale", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    till.add(sale())
+    till.send()
+    assert desk.office.database.is_wanted
+    later_s = turns.time.monotonic() + turns.WANTED_S
+    monkeypatch.setattr(turns.time, "monotonic", lambda: later_s)
+    assert project_all(desk.office)
+    assert touchpoints.project_all(desk.office)
+    assert not desk.office.database.is_wanted
