@@ -104,7 +104,9 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         page = item.get("get", {})
         if PAGES in page.get("tags", ()):
             # What is wrong with what was asked stands on the page.
-            page["responses"]["400"]["content"]["text/html"] = {"schema": {"type": "string"}}
+            for status in {"400", "404"} & page["responses"].keys():
+                content = page["responses"][status]["content"]
+                content["text/html"] = {"schema": {"type": "string"}}
     for path, status, content_type in (
         ("members", "200", INDEX_CONTENT_TYPE),
         ("members", "206", INDEX_CONTENT_TYPE),

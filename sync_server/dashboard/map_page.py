@@ -24,7 +24,7 @@ from sync_server.registry.routes import USER
     security=USER,
     guards=[head_office],
     media_type=MediaType.HTML,
-    responses=refusals(400, 401, 403, 429),
+    responses=refusals(400, 401, 403, 404, 429),
     sync_to_thread=True,
 )
 def get_map_page(

@@ -26,7 +26,7 @@ from sync_server.registry.routes import USER
     security=USER,
     guards=[head_office],
     media_type=MediaType.HTML,
-    responses=refusals(400, 401, 403, 429),
+    responses=refusals(400, 401, 403, 404, 429),
     sync_to_thread=True,
 )
 def get_odd_page(

@@ -49,7 +49,7 @@ ALARMED_TILLS_MAX = 5
     security=USER,
     guards=[head_office],
     media_type=MediaType.HTML,
-    responses=refusals(400, 401, 403, 429),
+    responses=refusals(400, 401, 403, 404, 429),
     sync_to_thread=True,
 )
 def get_summary_page(
@@ -104,7 +104,7 @@ def _alarm(request: AnyRequest, words: Wording) -> str:
     security=USER,
     guards=[head_office],
     media_type=MediaType.HTML,
-    responses=refusals(400, 401, 403, 429),
+    responses=refusals(400, 401, 403, 404, 429),
     sync_to_thread=True,
 )
 def get_route_page(
@@ -158,7 +158,7 @@ def get_route_page(
     security=USER,
     guards=[head_office],
     media_type=MediaType.HTML,
-    responses=refusals(400, 401, 403, 429),
+    responses=refusals(400, 401, 403, 404, 429),
     sync_to_thread=False,
 )
 def get_persons_page(request: AnyRequest, number: Asked = "", lang: Asked = "") -> Response[Any]:
@@ -183,7 +183,7 @@ def get_persons_page(request: AnyRequest, number: Asked = "", lang: Asked = "") 
     security=USER,
     guards=[head_office],
     media_type=MediaType.HTML,
-    responses=refusals(400, 401, 403, 429),
+    responses=refusals(400, 401, 403, 404, 429),
     sync_to_thread=True,
 )
 def get_person_page(
