@@ -230,6 +230,7 @@ def _lost(summary: Summary, words: Wording) -> tuple[Cell, ...]:
         cells.append(
             (
                 Line(words("map_reached"), reached),
+                Line(words("map_in_it"), words.number(phase.persons_in_it)),
                 Line(words("map_left"), f"{left} ({share})" if phase.reached else left, note),
             )
         )

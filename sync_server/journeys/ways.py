@@ -5,6 +5,7 @@ from msgspec import Struct
 from sync_server.journeys.model import Label, Model
 from sync_server.journeys.spread import Spread, ranked
 from sync_server.journeys.tally import NO_PHASE, JourneyTally, Ranks
+from sync_server.journeys.trips import Outcome
 
 
 class PhaseFigures(Struct, frozen=True):
@@ -18,6 +19,9 @@ class PhaseFigures(Struct, frozen=True):
     """Trips that ended without a purchase, this being the last phase they reached."""
     minutes: Spread | None
     """Minutes from entering the phase to the next step, of stays that had a next step."""
+    persons_in_it: int = 0
+    """Persons who are in it on the summary's day: the last phase of their trip of the period, which
+    nothing has ended: neither a next trip, nor a drop-off, nor a lapse."""
 
 
 class Transition(Struct, frozen=True):
@@ -55,6 +59,11 @@ class Loops(Struct, frozen=True):
 
 def phases_of(model: Model, journeys: JourneyTally, ranks: Ranks) -> tuple[PhaseFigures, ...]:
     """Each phase of the model, in order."""
+    in_it: dict[int | str, int] = {}
+    for (step, origin, target), trips in journeys.transitions.items():
+        # At step 0 the origin is the phase of the trip before.
+        if step > 0 and target in (str(Outcome.UNDER_WAY), str(Outcome.NOT_BACK_YET)):
+            in_it[origin] = in_it.get(origin, 0) + trips
     return tuple(
         PhaseFigures(
             phase=phase.id,
@@ -62,6 +71,7 @@ def phases_of(model: Model, journeys: JourneyTally, ranks: Ranks) -> tuple[Phase
             reached=journeys.reached.get(index, 0),
             dropped_off=journeys.dropped_off.get(index, 0),
             minutes=ranked(ranks.phase_minutes.get(index)),
+            persons_in_it=in_it.get(index, 0),
         )
         for index, phase in enumerate(model.phases)
     )

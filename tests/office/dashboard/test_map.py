@@ -30,7 +30,9 @@ def test_phases_are_columns_and_what_happened_in_them_rows(opinions: "Week") -> 
     assert (choosing, buying, service, loyalty) == ("", "", "", "")
     assert cells(html, "Touchpoints: phone")[3] == "complaint 1"
     assert cells(html, "Touchpoints: social")[4] == "share 1"
-    assert cells(html, "Where they leave")[0].startswith("Trips 12 left without buying")
+    assert cells(html, "Where they leave")[0].startswith(
+        "Trips 12 persons who are in it now 8 left without buying"
+    )
     assert 'aria-label="Mean rating by phase: Purchase: ' in html
     assert "Returns" in cells(html, "KPIs")[3]
 
@@ -45,7 +47,9 @@ def test_what_is_lost_is_told_by_phase_and_store_and_a_stores_name_is_no_markup(
     store = "&lt;script&gt;alert(1)&lt;/script&gt; Kade"
     assert choosing.startswith(f"{store}: 4 trips ended here, worth ")
     assert "customers stayed away, worth" in cells(html, "What is to be gained")[2]
-    assert cells(html, "Where they leave")[1] == "Trips 4 left without buying 4 (100.0%)"
+    assert cells(html, "Where they leave")[1] == (
+        "Trips 4 persons who are in it now 0 left without buying 4 (100.0%)"
+    )
 
 
 def test_the_period_before_stands_beside_it(opinions: "Week") -> None:

@@ -185,6 +185,16 @@ def test_customers_lapse_by_their_own_rhythm(year: Year, period: Period) -> None
     assert year.ask(sql, first, end) == [(customers.known, customers.lapsed_ever, customers.lapsed)]
 
 
+def test_everybody_who_has_not_lapsed_is_in_one_phase(year: Year, period: Period) -> None:
+    figures, first, end = period
+    sql = """SELECT CASE WHEN n >= 4 AND days <= 7 THEN 'loyalty' ELSE 'purchase' END AS phase,
+                    count(DISTINCT person)
+             FROM trip WHERE $in_period AND next IS NULL
+                  AND day + patience + 1 > getvariable('as_of') GROUP BY 1 ORDER BY 1"""
+    found = [(of.phase, of.persons_in_it) for of in figures.phases if of.persons_in_it]
+    assert year.ask(sql, first, end) == sorted(found)
+
+
 def test_trips_end_as_the_rules_say(year: Year, period: Period) -> None:
     figures, first, end = period
     sql = """SELECT count(*) FILTER (next IS NOT NULL),
