@@ -130,6 +130,12 @@ def open_shops(office: Office, shops: Sequence[Shop]) -> None:
     with office.database.write() as connection:
         for store in sorted({shop.store_id for shop in shops}):
             add_store(connection, store, store, "Europe/Amsterdam", office.now_ms())
+    enrol_shops(office, shops)
+
+
+def enrol_shops(office: Office, shops: Sequence[Shop]) -> None:
+    """Enters tills of stores that there are, enrolled."""
+    with office.database.write() as connection:
         for shop in shops:
             code = add_till(connection, shop.till_id, shop.store_id, 15, office.now_ms())
             key = shop.key.public_key().public_bytes_raw()
@@ -222,7 +228,7 @@ class Plan:
             size = min(ROWS_A_CHUNK, self._sent - start)
             who = random.integers(0, self.members, size).tolist()
             at = (self._begin_ms + random.random(size) * DAYS * DAY_MS).astype(np.int64).tolist()
-            kinds = random.choice(len(SENT_KINDS), size, p=SENT_SHARES).tolist()
+            kinds: list[int] = random.choice(len(SENT_KINDS), size, p=SENT_SHARES).tolist()
             yield [
                 (member, _sent(member, at_ms, SENT_KINDS[kind], start + number))
                 for number, (member, at_ms, kind) in enumerate(zip(who, at, kinds, strict=True))
