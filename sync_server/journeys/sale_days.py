@@ -163,16 +163,19 @@ class Changes:
                 for key, tally in sorted(self._days.items(), key=_first)
             ]
             connection.execute(_adding(dialect, str(SaleDay.__tablename__)), rows)
-        names = [
-            {**dict(zip(("day", "store_id", "what", "name"), name, strict=True)), "count": count}
-            for name, count in sorted(self._names.items())
-            if count
-        ]
-        if names:
+        counted = [(name, count) for name, count in sorted(self._names.items()) if count]
+        if counted:
+            names = [
+                {
+                    **dict(zip(("day", "store_id", "what", "name"), name, strict=True)),
+                    "count": count,
+                }
+                for name, count in counted
+            ]
             connection.execute(_adding(dialect, str(DayCount.__tablename__)), names)
-            if any(row["count"] < 0 for row in names):
+            if any(count < 0 for _, count in counted):
                 # What is none is not there: a projection from zero has no row of it.
-                days = sorted({row["day"] for row in names})
+                days = sorted({day for (day, *_), _ in counted})
                 none = col(DayCount.day).in_(days), col(DayCount.count) == 0
                 connection.execute(delete(DayCount).where(*none))
         self._days, self._names = {}, {}

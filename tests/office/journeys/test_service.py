@@ -13,7 +13,7 @@ from sync_server import tables
 from sync_server.database import Database
 from sync_server.journeys.asking import PeriodError, UnknownError
 from sync_server.journeys.model import Trade
-from sync_server.journeys.model_file import load_models
+from sync_server.journeys.model_file import Models, load_models
 from sync_server.journeys.service import (
     choices,
     choose_model,
@@ -229,7 +229,7 @@ def test_a_period_that_is_none_is_refused_with_what_to_do(
 
 def test_an_unknown_model_store_or_person_is_refused_with_what_to_do(database: Database) -> None:
     with pytest.raises(UnknownError, match="no journey model 'x'"):
-        choose_model({MODEL.id: MODEL}, "x")
+        choose_model(Models({MODEL.id: MODEL}), "x")
     with pytest.raises(UnknownError, match="no store 'x'"):
         summary(database, MODEL, NOW_MS, store="x")
     with pytest.raises(UnknownError, match="no person 7"):
