@@ -1,11 +1,13 @@
-"""The history of the benchmark of freshness is what the projector makes."""
+"""The benchmark of freshness runs, and its history is what the projector makes."""
 
+import json
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.engine import URL
 
+from scripts.bench import fresh
 from scripts.bench.fresh_history import (
     Plan,
     open_shops,
@@ -77,3 +79,14 @@ def test_the_history_is_what_the_projector_makes_of_the_same_events(offices: lis
         assert mine[name] == theirs[name], name
     assert len(mine["redemption"]) > 10
     assert abs(len(mine["touchpoint"]) - 3_000) < 150
+
+
+def test_a_quick_run_measures_freshness_summaries_and_tills_that_were_away(tmp_path: Path) -> None:
+    file = tmp_path / "fresh.json"
+    fresh.main(["--quick", "--json", str(file)])
+    found = {figure["name"]: figure for figure in json.loads(file.read_text())["figures"]}
+    assert found["acknowledged until in the journey: p99"]["bar"] == "≤ 2"
+    assert found["acknowledged until in the summary: most"]["bar"] == "≤ 2"
+    assert found["summary, everything: again"]["bar"] == "≤ 1"
+    assert any("500 sales" in name and name.endswith("journeys right") for name in found)
+    assert all(figure["value"] for figure in found.values())
