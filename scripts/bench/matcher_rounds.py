@@ -23,6 +23,7 @@ ROUNDS_MAX = 1000
 """Keeps the seeds of one floor apart from those of the next."""
 READ, TWELVE, HUNDRED = "random read", "12 reads at once", "100 reads at once"
 IN_TABLE = " in the table"
+NOTHING = "call of nothing"
 
 Ask = Callable[[list[str]], float]
 Pieces = list[Callable[[], float]]
@@ -131,7 +132,7 @@ def one_round(turn: int, times: Rounds, contest: Contest) -> None:
     blocks: list[dict[str, Callable[[], Pieces]]] = [
         {
             "hit": draw(loop_ns(find), cards.hits, CALLS),
-            "call of nothing": draw(loop_ns(meter.nothing), cards.hits, CALLS),
+            NOTHING: draw(loop_ns(meter.nothing), cards.hits, CALLS),
             READ: lambda: floor(memory.random_read_ns, PIECE, CALLS // PIECE, turn),
             READ + IN_TABLE: lambda: floor(
                 table.random_read_ns, PIECE, CALLS // PIECE, turn + ROUNDS_MAX

@@ -22,7 +22,7 @@ from sync_server.journeys.changes import (
 )
 from sync_server.journeys.model import Model, Trade
 from sync_server.journeys.model_file import Models, current_models
-from sync_server.journeys.narrowing import filters_of
+from sync_server.journeys.narrowing import Filters, filters_of
 from sync_server.journeys.oddities import Oddity
 from sync_server.journeys.oddity_reading import oddities
 from sync_server.journeys.person import PersonJourney
@@ -159,21 +159,9 @@ def get_summary(
     form: FormatName = None,
 ) -> Response[Any]:
     """The summary, computed now."""
-    office, chosen_form = office_of(request), _form(request, form)
-    chosen = choose_model(models_of(office), model)
-    now_ms = office.now_ms()
+    chosen_form = _form(request, form)
     filters = filters_of(store, group, segment, campaign)
-    found = summary(
-        office.database,
-        chosen,
-        now_ms,
-        trade,
-        first,
-        end,
-        as_of=as_of,
-        filters=filters,
-        history=history_of(request),
-    )
+    found = _summary(request, model, trade, first, end, as_of, filters)
     if chosen_form is Format.JSON:
         return _file(msgspec.json.encode(found), chosen_form, "summary")
     return _file(write(summary_sheet(found), chosen_form), chosen_form, "summary")
@@ -204,21 +192,9 @@ def get_transitions(
     form: FormatName = None,
 ) -> Response[Any]:
     """The transitions of a summary."""
-    office, chosen_form = office_of(request), _form(request, form)
-    chosen = choose_model(models_of(office), model)
-    now_ms = office.now_ms()
+    chosen_form = _form(request, form)
     filters = filters_of(store, group, segment, campaign)
-    found = summary(
-        office.database,
-        chosen,
-        now_ms,
-        trade,
-        first,
-        end,
-        as_of=as_of,
-        filters=filters,
-        history=history_of(request),
-    )
+    found = _summary(request, model, trade, first, end, as_of, filters)
     return _file(write(transition_sheet(found), chosen_form), chosen_form, "transitions")
 
 
@@ -253,6 +229,29 @@ def get_trips(
     now_ms = office.now_ms()
     sheet = trip_sheet(office.database, chosen, now_ms, trade, first, end, as_of, filters)
     return _file(write(sheet, chosen_form), chosen_form, "trips")
+
+
+def _summary(
+    request: AnyRequest,
+    model: str,
+    trade: Trade,
+    first: date | None,
+    end: date | None,
+    as_of: date | None,
+    filters: Filters,
+) -> Summary:
+    office = office_of(request)
+    return summary(
+        office.database,
+        choose_model(models_of(office), model),
+        office.now_ms(),
+        trade,
+        first,
+        end,
+        as_of=as_of,
+        filters=filters,
+        history=history_of(request),
+    )
 
 
 def _form(request: AnyRequest, asked: str | None) -> Format:

@@ -12,8 +12,6 @@ from sync_server.ingest.take import Answer, acknowledged, take_together
 from sync_server.office import Office
 from wire.batches import Ack
 
-GROUPS_AT_ONCE = 2
-"""Transactions at once, where the database writes beside: one is prepared while one is written."""
 EVENTS_TOGETHER_MAX = 8_000
 """Bounds what a transaction holds; one batch is always taken, however large."""
 
@@ -32,12 +30,9 @@ class Together:
     def __init__(self, office: Office) -> None:
         self._office = office
         self._waiting: deque[_Waiting] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._takers = 0
-        """How many will yet look for who waits; a task is done a little later."""
-        self._at_once = 1 if office.database.on_sqlite else GROUPS_AT_ONCE
-        self._taken: set[str] = set()
-        """The tills whose batches are being taken."""
+        self._taking: asyncio.Task[None] | None = None  # the loop itself keeps no task alive
+        self._is_taking = False
+        """Whether somebody will yet look for who waits; the task is done a little later."""
 
     async def take(self, arrival: Arrival) -> Ack:
         """The acknowledgement, after the commit. Raises `Refused`, `DatabaseError`.
@@ -46,11 +41,9 @@ class Together:
         """
         waiting = _Waiting(arrival, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        if self._takers < self._at_once:
-            self._takers += 1
-            task = asyncio.create_task(self._take_all())
-            self._tasks.add(task)  # the loop itself keeps no task alive
-            task.add_done_callback(self._tasks.discard)
+        if not self._is_taking:
+            self._is_taking = True
+            self._taking = asyncio.create_task(self._take_all())
         return acknowledged(await waiting.answer)
 
     async def _take_all(self) -> None:
@@ -58,11 +51,9 @@ class Together:
             while group := self._next():
                 await self._take_group(group)
         finally:
-            self._takers -= 1
+            self._is_taking = False
 
     async def _take_group(self, group: Sequence[_Waiting]) -> None:
-        tills = {waiting.arrival.batch.till_id for waiting in group}
-        self._taken |= tills
         try:
             arrivals = [waiting.arrival for waiting in group]
             answers = await sync_to_thread(take_together, self._office, arrivals)
@@ -74,14 +65,12 @@ class Together:
             for waiting, answer in zip(group, answers, strict=True):
                 if not waiting.answer.done():
                     waiting.answer.set_result(answer)
-        finally:
-            self._taken -= tills
 
     def _next(self) -> list[_Waiting]:
         """Who is taken next: one batch of a till, in the order they came."""
         group: list[_Waiting] = []
         left: deque[_Waiting] = deque()
-        tills = set(self._taken)
+        tills: set[str] = set()
         events = 0
         for waiting in self._waiting:
             batch = waiting.arrival.batch

@@ -1,7 +1,6 @@
 """Batches that wait together: one commit for all, and each its own answer."""
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -146,36 +145,6 @@ def test_what_waits_together_is_committed_together_and_one_batch_of_a_till_at_a_
 
     assert [ack.watermark for ack in asyncio.run(send())] == [2, 3, 3, 3, 3]
     assert groups == [["till-1", "till-2", "till-3", "till-4"], ["till-1"]]
-
-
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_two_groups_are_taken_at_once_and_no_till_is_in_both(
-    desk: "Desk", sale: "MakeSale", monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tills = four_tills(desk, sale)
-    groups: list[list[str]] = []
-    has_second = threading.Event()
-
-    def held(office: object, arrivals: Sequence[Arrival]) -> list[Answer]:
-        groups.append([arrival.batch.till_id for arrival in arrivals])
-        if len(groups) == 1:  # until the group beside it is taken
-            assert has_second.wait(WAIT_S_MAX)
-        answers = take_together(desk.office, arrivals)
-        has_second.set()
-        return answers
-
-    monkeypatch.setattr(together, "take_together", held)
-
-    async def send() -> list[Ack]:
-        taker = Together(desk.office)
-        first = asyncio.create_task(taker.take(arrive(tills[0].batch(1, 2))))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        others = (taker.take(arrive(till.batch())) for till in tills[:3])
-        return [*await asyncio.gather(*others), await first]
-
-    assert [ack.watermark for ack in asyncio.run(send())] == [3, 3, 3, 2]
-    assert groups == [["till-1"], ["till-2", "till-3"], ["till-1"]]
 
 
 def test_a_batch_that_comes_when_a_group_is_just_over_is_taken(
