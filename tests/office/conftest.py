@@ -202,7 +202,6 @@ class Desk:
             persons = row["persons"]
             row["persons"] = sorted(persons[n : n + 4] for n in range(0, len(persons), 4))
             row["tenths"] = count([row["tenths"]])
-        found["DayCount"] = [row for row in found["DayCount"] if row["count"]]
         return found
 
 
