@@ -93,6 +93,24 @@ def rows_of(
     return f"VALUES {', '.join([one] * len(rows))}", tuple(chain.from_iterable(rows))
 
 
+def find_rows(
+    connection: Connection,
+    model: type[Table],
+    columns: tuple[str, ...],
+    keys: tuple[str, ...],
+    wanted: Sequence[tuple[Any, ...]],
+) -> Sequence[Any]:
+    """`columns` of the rows of `model` whose `keys` are among `wanted`, which has none twice."""
+    if not wanted:
+        return []
+    source, values = rows_of(connection, model, keys, wanted)
+    found = ", ".join(f"m.{name}" for name in columns)
+    same = " AND ".join(f"m.{key} = k.{key}" for key in keys)
+    join = f"SELECT {found} FROM k JOIN {model.__tablename__} m ON {same}"  # noqa: S608 - our own names
+    statement = f"WITH k ({', '.join(keys)}) AS ({source}) {join}"
+    return connection.exec_driver_sql(statement, values).all()
+
+
 def _array(kind: str, values: tuple[Any, ...]) -> str | list[Any]:
     # The driver looks at every element for what would have to be quoted.
     if kind not in ("bigint", "integer"):

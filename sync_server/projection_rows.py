@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlmodel import col
 
-from sync_server.bulk import insert_rows, merge_rows, rows_of
+from sync_server.bulk import find_rows, insert_rows, merge_rows, rows_of
 from sync_server.database import upsert
 from sync_server.journeys import sale_days
 from sync_server.journeys.marks import mark
@@ -46,6 +46,7 @@ from wire.identifiers import receipt_code
 KEYS_A_SELECT = 500
 _CURSOR = select(col(Cursor.position)).where(col(Cursor.name) == bindparam("of_name"))
 VOUCHER_COLUMNS = tuple(column.name for column in Table.metadata.tables["voucher"].columns)
+VOUCHER_KEY = ("issuer", "serial")
 
 
 def cursor(connection: Connection, name: str) -> int:
@@ -73,9 +74,13 @@ def known(connection: Connection, events: Sequence[Logged]) -> Known:
     )
 
 
-def write(connection: Connection, rows: Projected) -> None:
-    """Writes what the events made, adds them to their days, and marks whose touchpoints changed."""
-    sale_days.note(connection, rows)
+def write(connection: Connection, there: Known, rows: Projected) -> None:
+    """Writes what the events made, adds them to their days, and marks whose touchpoints changed.
+
+    `there` is what the database knew before.
+    """
+    before = {key: voucher["state"] for key, voucher in there.vouchers.items()}
+    sale_days.note(connection, rows, before)
     insert_rows(connection, SaleTable, SaleRow._fields, rows.sales)
     insert_rows(connection, SaleLine, LINE_COLUMNS, rows.lines)
     insert_rows(connection, Tender, TENDER_COLUMNS, rows.tenders)
@@ -120,30 +125,21 @@ def members_of(connection: Connection, tokens: Iterable[bytes]) -> dict[bytes, i
 
 def _stores(connection: Connection, epochs: set[tuple[str, int]]) -> dict[tuple[str, int], str]:
     stores: dict[tuple[str, int], str] = {}
+    columns = ("till_id", "epoch", "store_id")
     for chunk in _chunks(sorted(epochs)):
-        wanted, values = rows_of(connection, TillEpoch, ("till_id", "epoch"), chunk)
-        found = connection.exec_driver_sql(_STORES.format(wanted), values)
-        stores.update({(till_id, epoch): store_id for till_id, epoch, store_id in found})
+        for till_id, epoch, store_id in find_rows(
+            connection, TillEpoch, columns, columns[:2], chunk
+        ):
+            stores[till_id, epoch] = store_id
     return stores
-
-
-_STORES = """
-    WITH k (till_id, epoch) AS ({})
-    SELECT e.till_id, e.epoch, e.store_id
-    FROM k JOIN till_epoch e ON e.till_id = k.till_id AND e.epoch = k.epoch
-"""
 
 
 def _vouchers(connection: Connection, keys: set[VoucherKey]) -> dict[VoucherKey, Row]:
     vouchers: dict[VoucherKey, Row] = {}
     for chunk in _chunks(sorted(keys)):
-        found = connection.execute(
-            select(*(col(getattr(Voucher, name)) for name in VOUCHER_COLUMNS)).where(
-                tuple_(col(Voucher.issuer), col(Voucher.serial)).in_(chunk)
-            )
-        )
-        for row in found.mappings():
-            vouchers[row["issuer"], row["serial"]] = dict(row)
+        for found in find_rows(connection, Voucher, VOUCHER_COLUMNS, VOUCHER_KEY, chunk):
+            row: Row = dict(zip(VOUCHER_COLUMNS, found, strict=True))
+            vouchers[row["issuer"], row["serial"]] = row
     return vouchers
 
 
@@ -164,27 +160,8 @@ def _tell_causes(connection: Connection, vouchers: set[VoucherKey]) -> set[int |
     """
     persons: set[int | None] = set()
     for chunk in _chunks(sorted(vouchers)):
-        found = connection.execute(
-            select(
-                col(Redemption.till_id),
-                col(Redemption.epoch),
-                col(Redemption.seq),
-                col(Redemption.number),
-                col(Voucher.issuer),
-                col(Voucher.epoch),
-                col(Voucher.seq),
-                col(Redemption.person),
-            )
-            .join_from(
-                Redemption,
-                Voucher,
-                and_(
-                    col(Voucher.issuer) == col(Redemption.issuer),
-                    col(Voucher.serial) == col(Redemption.serial),
-                ),
-            )
-            .where(tuple_(col(Redemption.issuer), col(Redemption.serial)).in_(chunk))
-        ).all()
+        wanted, values = rows_of(connection, Redemption, VOUCHER_KEY, chunk)
+        found = connection.exec_driver_sql(_CAUSES.format(wanted), values).all()
         persons.update(row.person for row in found)
         causes = [
             {"b_id": redemption_touchpoint_id(*row[:4]), "b_cause": receipt_code(*row[4:7])}
@@ -203,3 +180,12 @@ def _tell_causes(connection: Connection, vouchers: set[VoucherKey]) -> set[int |
 def _chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
     for start in range(0, len(values), KEYS_A_SELECT):
         yield values[start : start + KEYS_A_SELECT]
+
+
+_CAUSES = """
+    WITH k (issuer, serial) AS ({})
+    SELECT r.till_id, r.epoch, r.seq, r.number, v.issuer, v.epoch, v.seq, r.person
+    FROM k
+    JOIN redemption r ON r.issuer = k.issuer AND r.serial = k.serial
+    JOIN voucher v ON v.issuer = r.issuer AND v.serial = r.serial
+"""

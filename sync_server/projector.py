@@ -215,8 +215,9 @@ def _step(office: Office, upto: int, events_max: int) -> int | None:
                     repaired.append(position)
             elif kind != UNDECODABLE:
                 faults.append(Fault(position, event.reason))
-        projected = project(events, projection_rows.known(connection, events))
-        projection_rows.write(connection, projected)
+        known = projection_rows.known(connection, events)
+        projected = project(events, known)
+        projection_rows.write(connection, known, projected)
         note_spent(connection, projected, office.now_ms())
         if repaired:
             connection.execute(delete(Quarantine).where(col(Quarantine.position).in_(repaired)))

@@ -50,14 +50,14 @@ def replay(office: Office, position: int) -> str | None:
         if isinstance(body, SaleEvent) and _is_projected(connection, logged):
             return reason
         events = [logged]
-        known = projection_rows.known(connection, events)
+        there = known = projection_rows.known(connection, events)
         if isinstance(body, VoucherOutcome):
-            since = _outcomes(connection, logged, body.serial, known.vouchers)
+            since = _outcomes(connection, logged, body.serial, there.vouchers)
             is_since = logged in since
             events = since if is_since else events
             # What was said before the sale, or without one, is of no voucher.
-            unprinted = {key: _unprinted(row) for key, row in known.vouchers.items() if is_since}
-            known = replace(known, vouchers=unprinted)
+            unprinted = {key: _unprinted(row) for key, row in there.vouchers.items() if is_since}
+            known = replace(there, vouchers=unprinted)
         projected = project(events, known)
         if projected.faults:
             fault = projected.faults[0].reason
@@ -65,7 +65,7 @@ def replay(office: Office, position: int) -> str | None:
                 return f"{fault}. {FROM_ZERO}"
             _keep(connection, position, fault)
             return fault
-        projection_rows.write(connection, projected)
+        projection_rows.write(connection, there, projected)
         note_spent(connection, projected, office.now_ms())
         connection.execute(delete(Quarantine).where(col(Quarantine.position) == position))
     return None

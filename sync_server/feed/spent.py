@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 import structlog
-from sqlalchemy import Connection, delete, func, select, tuple_
+from sqlalchemy import Connection, delete, func, select
 from sqlmodel import col
 
+from sync_server.bulk import find_rows
 from sync_server.database import upsert
 from sync_server.projection import Projected, VoucherKey
 from sync_server.registry.generations import Part, next_generation
@@ -19,6 +20,7 @@ log = structlog.get_logger("feed")
 
 KEYS_A_SELECT = 500
 DAY_MS = 86_400_000
+_KEY = ("issuer", "serial")
 REDEEMED = "redeemed"
 VOID = str(VoucherState.VOID)
 DELTA_SHARE_MAX = 0.5
@@ -106,27 +108,20 @@ def _list(
 
 
 def _expiries(connection: Connection, keys: Iterable[VoucherKey]) -> list[tuple[VoucherKey, int]]:
-    expiries: list[tuple[VoucherKey, int]] = []
-    for chunk in _chunks(keys):
-        found = connection.execute(
-            select(col(Voucher.issuer), col(Voucher.serial), col(Voucher.expires_at_ms)).where(
-                tuple_(col(Voucher.issuer), col(Voucher.serial)).in_(chunk)
-            )
-        )
-        expiries += [((issuer, serial), at_ms) for issuer, serial, at_ms in found]
-    return expiries
+    columns = (*_KEY, "expires_at_ms")
+    return [
+        ((issuer, serial), at_ms)
+        for chunk in _chunks(keys)
+        for issuer, serial, at_ms in find_rows(connection, Voucher, columns, _KEY, chunk)
+    ]
 
 
 def _known(connection: Connection, keys: Iterable[VoucherKey]) -> list[VoucherKey]:
-    known: list[VoucherKey] = []
-    for chunk in _chunks(keys):
-        found = connection.execute(
-            select(col(SpentVoucher.issuer), col(SpentVoucher.serial)).where(
-                tuple_(col(SpentVoucher.issuer), col(SpentVoucher.serial)).in_(chunk)
-            )
-        )
-        known += [(issuer, serial) for issuer, serial in found]
-    return known
+    return [
+        (issuer, serial)
+        for chunk in _chunks(keys)
+        for issuer, serial in find_rows(connection, SpentVoucher, _KEY, _KEY, chunk)
+    ]
 
 
 def _chunks(keys: Iterable[VoucherKey]) -> Iterable[list[VoucherKey]]:

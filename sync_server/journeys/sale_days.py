@@ -19,7 +19,6 @@ from sqlalchemy import (
     cast,
     delete,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
@@ -42,7 +41,6 @@ from sync_server.tables import (
 
 SALE_DAYS = "sale_days"
 ROWS_A_CHUNK = 10_000
-KEYS_A_SELECT = 400
 NUMBERS = (
     *("sales", "lines", "turnover_cents", "linked_sales", "linked_turnover_cents"),
     *("unknown_identifiers", "failed_scans", "voided_lines", "redeemed", "redeemed_cents"),
@@ -209,8 +207,8 @@ class Changes:
         self._names[name] = self._names.get(name, 0) + count
 
 
-def note(connection: Connection, rows: Projected) -> None:
-    """Adds what `rows` tell to their days; before they are written, for vouchers' old states."""
+def note(connection: Connection, rows: Projected, before: Mapping[VoucherKey, str]) -> None:
+    """Adds what `rows` tell to their days; `before` are the states that vouchers had."""
     changes = Changes(connection)
     for sale in rows.sales:
         changes.sale(
@@ -227,7 +225,6 @@ def note(connection: Connection, rows: Projected) -> None:
                 sale.voided_lines,
             )
         )
-    before = _states(connection, rows.outcomes)
     for key, voucher in rows.vouchers.items():
         store, at_ms = voucher["store_id"], voucher["reserved_at_ms"]
         changes.voucher(store, at_ms, before.get(key), voucher["state"])
@@ -345,20 +342,6 @@ def _remake(connection: Connection) -> None:
         select(col(f.store_id), col(f.occurred_at_ms), col(f.reason)),
         lambda changes, row: changes.refused(*row),
     )
-
-
-def _states(connection: Connection, keys: set[VoucherKey]) -> Mapping[VoucherKey, str]:
-    found: dict[VoucherKey, str] = {}
-    every = sorted(keys)
-    for start in range(0, len(every), KEYS_A_SELECT):
-        some = every[start : start + KEYS_A_SELECT]
-        rows = connection.execute(
-            select(col(Voucher.issuer), col(Voucher.serial), col(Voucher.state)).where(
-                tuple_(col(Voucher.issuer), col(Voucher.serial)).in_(some)
-            )
-        )
-        found.update({(issuer, serial): state for issuer, serial, state in rows})
-    return found
 
 
 @cache

@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection, exists, func, select, tuple_
+from sqlalchemy import Connection, exists, func, select
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
+from sync_server.bulk import find_rows
 from sync_server.tables import (
     Identifier,
     IdentifierForm,
@@ -24,6 +25,8 @@ from sync_server.touchpoints.identifiers import Carried, carried, parse_receipt,
 from sync_server.touchpoints.inbox import chunks
 from sync_server.touchpoints.resolution import NOBODY, Carrier, Known, Moment, Subject, subject
 from wire.identifiers import receipt_code
+
+_SALE = ("till_id", "epoch", "seq")
 
 CarriedBy = dict[int, tuple[Carried, ...]]
 """By a touchpoint's number, what it carries, the strongest first."""
@@ -208,25 +211,10 @@ def _receipts(connection: Connection, tokens: Iterable[bytes]) -> dict[bytes, in
     }
     persons: dict[bytes, int] = {}
     for chunk in chunks(sorted(keys)):
-        found = connection.execute(
-            select(col(Sale.till_id), col(Sale.epoch), col(Sale.seq), col(Sale.person)).where(
-                tuple_(col(Sale.till_id), col(Sale.epoch), col(Sale.seq)).in_(chunk),
-                col(Sale.person).is_not(None),
-            )
-        )
-        persons.update({keys[row[:3]]: row.person for row in map(_plain, found)})
+        for *sale, person in find_rows(connection, Sale, (*_SALE, "person"), _SALE, chunk):
+            if person is not None:
+                persons[keys[*sale,]] = person
     return persons
-
-
-class _Sold(NamedTuple):
-    till_id: str
-    epoch: int
-    seq: int
-    person: int
-
-
-def _plain(row: Any) -> _Sold:
-    return _Sold(*row)
 
 
 def _tills(connection: Connection, upper: Collection[str]) -> Mapping[str, Sequence[str]]:

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, select
 from sqlmodel import col
 
+from sync_server.bulk import find_rows
 from sync_server.database import upsert
 from sync_server.keys import OfficeKeys
 from sync_server.members_projection import MEMBERS
@@ -156,11 +157,9 @@ def _follow_log(connection: Connection) -> Changes:
 def _of_sales(connection: Connection, sales: Sequence[SaleKey]) -> set[bytes]:
     """What names these sales: their receipts, and the vouchers printed on them."""
     tokens = {identifiers.text_token(identifiers.RECEIPT, receipt_code(*sale)) for sale in sales}
-    v = Voucher
-    for chunk in chunks(sorted(sales)):
-        found = connection.execute(
-            select(col(v.serial)).where(tuple_(col(v.issuer), col(v.epoch), col(v.seq)).in_(chunk))
-        )
+    of_sale = ("issuer", "epoch", "seq")
+    for chunk in chunks(sorted(set(sales))):
+        found = find_rows(connection, Voucher, ("serial",), of_sale, chunk)
         tokens.update(identifiers.text_token(identifiers.VOUCHER, serial) for (serial,) in found)
     return tokens
 

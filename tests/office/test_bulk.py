@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sync_server.bulk import insert_rows, merge_rows, rows_of, update_rows
+from sync_server.bulk import find_rows, insert_rows, merge_rows, rows_of, update_rows
 from sync_server.errors import RowRefused
 from sync_server.tables import Person, Tender
 
@@ -53,6 +53,15 @@ def test_rows_are_joined_with_a_table_by_its_index(desk: "Desk") -> None:
     assert found == [1, 2]
     if desk.office.database.on_sqlite:  # PostgreSQL chooses by what the table holds
         assert "SEARCH p USING" in plan
+
+
+def test_rows_are_found_by_several_keys_at_once(desk: "Desk") -> None:
+    with desk.office.database.write() as connection:
+        merge_rows(connection, Person, PERSON, [(1, 1, 4), (2, 2, None), (3, 3, 6)])
+        key, wanted = ("person", "member"), [(2, 2), (3, 4), (1, 1)]
+        found = find_rows(connection, Person, ("enrolled_at_ms", "person"), key, wanted)
+        assert sorted(map(tuple, found), key=repr) == [(4, 1), (None, 2)]
+        assert find_rows(connection, Person, ("person",), key, []) == []
 
 
 @pytest.mark.parametrize(
