@@ -21,7 +21,7 @@ def test_the_matcher_is_measured_and_written_down(
     document = json.loads(out.read_text())
     figures = {figure["name"]: figure for figure in document["figures"]}
     assert document["name"] == "matcher"
-    assert figures["3,000: hit ÷ (call + random read)"]["value"] > 0
+    assert figures["3,000: hit ÷ (call + read in the table)"]["value"] > 0
     assert figures["3,000: build"]["holds"] is None
 
 
