@@ -1,22 +1,23 @@
 """What sales and vouchers add up to, by till and day: kept with them, so a summary adds days up.
 
 Part of the projection: written in the projector's transactions (only one of which runs at a time),
-emptied with it, and made anew from the tables when the cursor `SALE_DAYS` is not there. Nothing
-that is there is read to add to it: the database sums numbers and appends bytes. `day_reading`
-reads them; `columns.read_sales` and `read_vouchers` count the same from the rows themselves.
+emptied with it, and made anew from the tables when the cursor `SALE_DAYS` is not there. The
+database sums numbers; what is kept of each sale is put in order, so that the bytes are the same in
+whatever order sales came. `day_reading` reads them; `columns.read_sales` and `read_vouchers` count
+the same from the rows themselves.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 from msgspec import Struct, field
 from sqlalchemy import (
     Connection,
     Executable,
-    LargeBinary,
     and_,
-    cast,
     delete,
     select,
     update,
@@ -25,6 +26,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlmodel import col
 
+from sync_server.bulk import find_rows
 from sync_server.database import upsert
 from sync_server.journeys import columns, tenths
 from sync_server.projection import Projected, VoucherKey
@@ -45,9 +47,11 @@ NUMBERS = (
     *("sales", "lines", "turnover_cents", "linked_sales", "linked_turnover_cents"),
     *("unknown_identifiers", "failed_scans", "voided_lines", "redeemed", "redeemed_cents"),
 )
-APPENDED = ("tenths", "persons")
-PERSON_BYTES = 4
+OF_EACH_SALE = ("tenths", "persons")
+_DAY = ("day", "store_id", "till_id")
+PERSON = np.dtype("<u4")
 """A sale's person is a member."""
+KEYS_A_SELECT = 400
 LINKED_HOW, STATE, REFUSED = "linked_how", "state", "refused"
 BASKETS, BASKET_CENTS = "baskets", "basket_cents"
 WHATS = (LINKED_HOW, STATE, REFUSED, BASKETS, BASKET_CENTS)
@@ -152,11 +156,13 @@ class Changes:
         """Adds everything to what the tables have."""
         dialect = connection.dialect.name
         if self._days:
+            there = _of_each_sale(connection, list(self._days))
             rows = [
                 {
-                    **dict(zip(("day", "store_id", "till_id"), key, strict=True)),
+                    **dict(zip(_DAY, key, strict=True)),
                     **{name: getattr(tally, name) for name in NUMBERS},
-                    **{name: bytes(getattr(tally, name)) for name in APPENDED},
+                    "tenths": tenths.ordered([there[key][0], bytes(tally.tenths)]),
+                    "persons": _ordered(there[key][1] + bytes(tally.persons)),
                 }
                 for key, tally in sorted(self._days.items(), key=_first)
             ]
@@ -200,7 +206,7 @@ class Changes:
     ) -> None:
         tally.linked_sales += 1
         tally.linked_turnover_cents += cents
-        tally.persons += person.to_bytes(PERSON_BYTES, "little")
+        tally.persons += person.to_bytes(PERSON.itemsize, "little")
         self._count((day, store, LINKED_HOW, str(how)), 1)
 
     def _count(self, name: Name, count: int) -> None:
@@ -268,7 +274,7 @@ def _name_again(connection: Connection, changes: Changes, key: Key) -> None:
         )
     )
     persons = b"".join(
-        person.to_bytes(PERSON_BYTES, "little")
+        person.to_bytes(PERSON.itemsize, "little")
         for person, at_ms in found
         if person is not None and changes.day_of(store, at_ms) == day
     )
@@ -276,7 +282,7 @@ def _name_again(connection: Connection, changes: Changes, key: Key) -> None:
     connection.execute(
         update(d)
         .where(col(d.day) == day, col(d.store_id) == store, col(d.till_id) == till)
-        .values(persons=persons)
+        .values(persons=_ordered(persons))
     )
 
 
@@ -314,7 +320,6 @@ def _remake(connection: Connection) -> None:
             take(changes, row)
         changes.write(connection)
 
-    # As each till's sales came, so that the bytes are the same.
     each(
         select(*facts).order_by(col(sale.till_id), col(sale.epoch), col(sale.seq)),
         lambda changes, row: changes.sale(SaleFacts(*row)),
@@ -344,6 +349,22 @@ def _remake(connection: Connection) -> None:
     )
 
 
+def _of_each_sale(connection: Connection, keys: Sequence[Key]) -> Mapping[Key, tuple[bytes, bytes]]:
+    """`OF_EACH_SALE` of those days; nothing of a day that is not there."""
+    found: defaultdict[Key, tuple[bytes, bytes]] = defaultdict(lambda: (b"", b""))
+    for start in range(0, len(keys), KEYS_A_SELECT):
+        some = keys[start : start + KEYS_A_SELECT]
+        for day, store, till, durations, persons in find_rows(
+            connection, SaleDay, (*_DAY, *OF_EACH_SALE), _DAY, some
+        ):
+            found[day, store, till] = bytes(durations), bytes(persons)
+    return found
+
+
+def _ordered(persons: bytes) -> bytes:
+    return np.sort(np.frombuffer(persons, dtype=PERSON)).tobytes()
+
+
 @cache
 def _adding(dialect: str, name: str) -> Executable:
     """Inserts rows, or adds them to those that are there."""
@@ -352,10 +373,8 @@ def _adding(dialect: str, name: str) -> Executable:
     statement = insert_postgresql(table) if is_postgresql else insert_sqlite(table)
     sums: dict[str, Any] = {}
     for column in table.columns:
-        if column.name in APPENDED:
-            both = column.op("||")(statement.excluded[column.name])
-            # SQLite joins as text, byte by byte.
-            sums[column.name] = both if is_postgresql else cast(both, LargeBinary)
+        if column.name in OF_EACH_SALE:
+            sums[column.name] = statement.excluded[column.name]
         elif not column.primary_key:
             sums[column.name] = column + statement.excluded[column.name]
     keys = [column.name for column in table.primary_key]

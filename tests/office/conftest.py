@@ -27,7 +27,6 @@ from sync_server.database import Database
 from sync_server.feed.parts import FeedParts
 from sync_server.history.history import history_for
 from sync_server.ingest.together import Together
-from sync_server.journeys.tenths import count
 from sync_server.migrate import migrate
 from sync_server.office import Office, open_office
 from sync_server.projector import PROJECTION, project_all
@@ -195,14 +194,9 @@ class Desk:
         project_all(self.office)
 
     def projection(self) -> dict[str, list[dict[str, Any]]]:
-        """All rows of all projected tables; what days have in the order of arrival, sorted."""
+        """All rows of all projected tables."""
         with self.office.database.read() as connection:
-            found = {table.__name__: read_rows(connection, table) for table in PROJECTION}
-        for row in found["SaleDay"]:
-            persons = row["persons"]
-            row["persons"] = sorted(persons[n : n + 4] for n in range(0, len(persons), 4))
-            row["tenths"] = count([row["tenths"]])
-        return found
+            return {table.__name__: read_rows(connection, table) for table in PROJECTION}
 
 
 def read_rows(connection: Connection, table: type[Table]) -> list[dict[str, Any]]:

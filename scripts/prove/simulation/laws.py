@@ -1,7 +1,7 @@
 """What must hold when everything has been delivered. Each function raises `Violation`."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
@@ -14,7 +14,6 @@ from scripts.prove.simulation.world import Violation
 from sync_server.ingest.acceptance import first_head
 from sync_server.ingest.decoding import Undecodable, understand
 from sync_server.ingest.take import take
-from sync_server.journeys import sale_days, tenths
 from sync_server.projector import PROJECTION, project_all
 from sync_server.registry.rotation import good_keys
 from sync_server.tables import (
@@ -210,24 +209,9 @@ def projection(connection: Connection) -> Rows:
     for model in PROJECTION:
         table = Table.metadata.tables[str(model.__tablename__)]
         keys = list(table.primary_key)
-        found = connection.execute(select(table).order_by(*keys)).mappings().all()
-        rows[table.name] = [tuple(counted(row).values()) for row in found]
+        found = connection.execute(select(table).order_by(*keys)).all()
+        rows[table.name] = [tuple(row) for row in found]
     return rows
-
-
-def counted(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A row of the projection; what a till's day appends is put in order, for only its order is
-    that of arrival: a card that is registered late names its sale after later ones.
-    """
-    shown = dict(row)
-    if "tenths" in shown:
-        shown["tenths"] = sorted(tenths.count([shown["tenths"]]).items())
-        persons = shown["persons"]
-        size = sale_days.PERSON_BYTES
-        shown["persons"] = sorted(
-            persons[start : start + size] for start in range(0, len(persons), size)
-        )
-    return shown
 
 
 def _forget_deliveries(side: OfficeSide) -> None:
