@@ -154,16 +154,24 @@ class Uploader:
 
     def _send(self, unsent: Unsent) -> float:
         try:
-            if unsent.aside is None:
-                ack = self._office.send(self._batch(unsent, unsent.events))
-            else:
-                ack = self._office.set_aside(unsent.aside)
+            return self._offer(unsent)
         except GapRefused as gap:
             if self._journal.rewind(unsent.epoch, gap.expected_seq - 1):
                 return self._failed(Link.REFUSED, gap, retry_wait_s(self._failures, self._jitter))
             return self._pass_over(unsent.epoch, _forgotten(unsent.epoch, gap.expected_seq))
         except ChainRefused as chain:
             return self._part(unsent.epoch, chain)
+
+    def _offer(self, unsent: Unsent) -> float:
+        """Raises `GapRefused` and `ChainRefused`, whichever request the office answers so: they
+        are about what is before, and say nothing of the events."""
+        try:
+            if unsent.aside is None:
+                ack = self._office.send(self._batch(unsent, unsent.events))
+            else:
+                ack = self._office.set_aside(unsent.aside)
+        except (GapRefused, ChainRefused):
+            raise
         except OfficeRefused as refusal:
             if refusal.code in WRONG_CONTENT:
                 return self._halve(unsent, refusal)
@@ -204,6 +212,8 @@ class Uploader:
         except OfficeUnreachable:
             self._faults = 0
             raise
+        except (GapRefused, ChainRefused):
+            raise
         except OfficeRefused as also:
             # So it is not the event: a batch without any is refused, too.
             return self._pass_over(unsent.epoch, _alone(unsent, also))
@@ -225,6 +235,8 @@ class Uploader:
         )
         try:
             ack = self._office.set_aside(whole)
+        except (GapRefused, ChainRefused):
+            raise
         except (OfficeRefused, OfficeUnreachable) as also:
             if also.code not in WRONG_CONTENT:
                 if isinstance(also, OfficeUnreachable):
@@ -234,6 +246,8 @@ class Uploader:
             self._journal.withhold(unsent, reason)
             try:
                 ack = self._office.set_aside(msgspec.structs.replace(whole, data=None))
+            except (GapRefused, ChainRefused):
+                raise
             except OfficeRefused as refused:
                 return self._pass_over(unsent.epoch, _alone(unsent, refused))
         log.error("event set aside", epoch=unsent.epoch, seq=seq, reason=reason)

@@ -437,6 +437,37 @@ def test_an_event_that_is_refused_for_good_goes_aside_and_the_epoch_goes_on(
     assert uploader.link is Link.ONLINE
 
 
+@pytest.mark.parametrize("at", ["empty", "aside", "place"])
+def test_an_office_that_lost_what_is_before_a_refused_event_gets_it_again(
+    uploader: Uploader, journal: Journal, office: _Office, at: str
+):
+    """It was put back: whatever it is asked about event 2, it wants event 1 first."""
+    has_first = False
+
+    def reply(handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
+        nonlocal has_first
+        if handler.path.endswith("/aside"):
+            aside = decode_aside(body)
+            if aside.data is not None and at == "place":
+                return 413, b"<html>nginx</html>"
+            asks = has_first or at == "empty"
+            return _acked(1, 2) if asks else refuse(409, "gap", expected_seq=1)(handler, body)
+        batch = decode_batch(body)
+        last = batch.first_seq + len(batch.events) - 1
+        has_first = has_first or batch.first_seq == 1
+        if batch.first_seq <= 2 <= last:
+            return refuse(400, "batch")(handler, body)
+        if not has_first and not batch.events and at == "empty":
+            return refuse(409, "gap", expected_seq=1)(handler, body)
+        return _acked(1, last)
+
+    journal.acknowledge(1, 1, 1)
+    office.reply = reply
+    steps(uploader)
+    assert has_first
+    assert journal.unsent_count() == 0
+
+
 def test_an_event_whose_bytes_do_not_go_through_is_kept_and_its_place_given_up(
     uploader: Uploader, journal: Journal, office: _Office
 ):
