@@ -242,8 +242,8 @@ class _History:
         """The laws."""
         faults = self._faults
         self.events = self._office.lag()
-        laws.check_log(self._office)
-        laws.check_aside(self._office)
+        laws.check_log(self._office, self.ledger)
+        laws.check_aside(self._office, self.ledger)
         laws.check_sales(self._office, self.ledger)
         may_alarm = bool(faults.till_restored or faults.till_cloned or faults.office_restored)
         laws.check_alarms(self._office, self.ledger, may_alarm=may_alarm)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
@@ -12,8 +13,10 @@ from scripts.prove.simulation.office import OfficeSide
 from scripts.prove.simulation.till import Machine
 from scripts.prove.simulation.world import Violation
 from sync_server.ingest.acceptance import first_head
+from sync_server.ingest.aside import WITHHELD
 from sync_server.ingest.decoding import Undecodable, understand
 from sync_server.ingest.take import take
+from sync_server.ingest.take_aside import take_aside
 from sync_server.journeys import columns, sale_days
 from sync_server.projector import PROJECTION, project_all
 from sync_server.registry.rotation import good_keys
@@ -31,6 +34,7 @@ from sync_server.tables import (
     Voucher,
     Watermark,
 )
+from wire.aside import Aside
 from wire.batches import BATCH_EVENTS_MAX, Batch
 from wire.chain import genesis, next_hash
 from wire.events import Sale as SaleEvent
@@ -70,8 +74,12 @@ def _places(codes: list[str], ledger: Ledger) -> str:
     return f"{len(codes)}: {', '.join(told)}"
 
 
-def check_log(side: OfficeSide) -> None:
-    """No epoch has a gap, every watermark is its epoch's end, and every chain is whole."""
+def check_log(side: OfficeSide, ledger: Ledger) -> None:
+    """No epoch has a gap, every watermark is its epoch's end, and every chain is whole.
+
+    A place may be without bytes only where a disk was put back: they did not go through, the till
+    kept them to try again, and then they were gone with what else the disk had had since.
+    """
     with side.office.database.read() as connection:
         marks = connection.execute(
             select(
@@ -84,7 +92,8 @@ def check_log(side: OfficeSide) -> None:
         for till_id, epoch, seq, head_hash in marks:
             running, expected = genesis(till_id, epoch), 1
             for row in _events(connection, till_id, epoch):
-                running = next_hash(running, row.body)
+                is_gone = row.kind == WITHHELD and till_id in ledger.put_back
+                running = row.chain_hash if is_gone else next_hash(running, row.body)
                 if (row.seq, row.chain_hash) != (expected, running):
                     raise Violation(f"{till_id} epoch {epoch}: event {expected} is not as it was")
                 expected += 1
@@ -101,23 +110,32 @@ def check_log(side: OfficeSide) -> None:
 
 def _events(connection: Connection, till_id: str, epoch: int) -> Any:
     return connection.execute(
-        select(col(EventLog.seq), col(EventLog.body), col(EventLog.chain_hash))
+        select(*(col(getattr(EventLog, name)) for name in ("seq", "kind", "body", "chain_hash")))
         .where(col(EventLog.till_id) == till_id, col(EventLog.epoch) == epoch)
         .order_by(col(EventLog.seq))
     ).all()
 
 
-def check_aside(side: OfficeSide) -> None:
-    """Set aside is what the office cannot read, and nothing beside it."""
+def check_aside(side: OfficeSide, ledger: Ledger) -> None:
+    """Set aside is what the office cannot read, and nothing beside it.
+
+    Where the bytes of a sale are gone with a disk, what tells of its voucher is set aside, too.
+    """
     with side.office.database.read() as connection:
-        logged = connection.execute(
-            select(col(EventLog.position), col(EventLog.seq), col(EventLog.body))
-        ).all()
+        names = ("position", "till_id", "kind", "seq", "body")
+        logged = connection.execute(select(*(col(getattr(EventLog, name)) for name in names))).all()
         aside = set(connection.execute(select(col(Quarantine.position))).scalars())
-    unread = {
-        position for position, seq, body in logged if isinstance(understand(body, seq), Undecodable)
+    gone = {row.till_id for row in logged if row.kind == WITHHELD} & ledger.put_back
+    read = {row.position: understand(row.body, row.seq) for row in logged}
+    unread = {position for position, event in read.items() if isinstance(event, Undecodable)}
+    tells_of_gone = {
+        row.position
+        for row in logged
+        if row.till_id in gone
+        and not isinstance(event := read[row.position], Undecodable)
+        and isinstance(event.body, VoucherOutcome)
     }
-    if aside != unread:
+    if not unread <= aside <= unread | tells_of_gone:
         raise Violation(f"set aside are positions {aside}, not understood {unread}")
 
 
@@ -161,7 +179,7 @@ def check_projection(side: OfficeSide) -> None:
         check_states(connection)
         aside = connection.execute(select(func.count()).select_from(Quarantine)).scalar_one()
         log = {
-            (till_id, epoch): [row.body for row in _events(connection, till_id, epoch)]
+            (till_id, epoch): _events(connection, till_id, epoch)
             for till_id, epoch in connection.execute(
                 select(col(EventLog.till_id), col(EventLog.epoch))
                 .distinct()
@@ -170,13 +188,20 @@ def check_projection(side: OfficeSide) -> None:
         }
     shared = _in_several_epochs(log)
     _forget_deliveries(side)
-    for (till_id, epoch), bodies in log.items():
+    for (till_id, epoch), rows in log.items():
         previous = genesis(till_id, epoch)
-        for start in range(0, len(bodies), BATCH_EVENTS_MAX):
-            part = tuple(bodies[start : start + BATCH_EVENTS_MAX])
-            take(side.office, Batch(till_id, epoch, start + 1, previous, part))
-            for body in part:
-                previous = next_hash(previous, body)
+        for is_gone, run in groupby(rows, lambda row: row.kind == WITHHELD):
+            same = list(run)
+            for start in range(0, len(same), 1 if is_gone else BATCH_EVENTS_MAX):
+                part = same[start : start + (1 if is_gone else BATCH_EVENTS_MAX)]
+                seq, after = part[0].seq, part[-1].chain_hash
+                if is_gone:
+                    gone = Aside(till_id, epoch, seq, seq, previous, after, None, True, "gone")
+                    take_aside(side.office, gone)
+                else:
+                    bodies = tuple(row.body for row in part)
+                    take(side.office, Batch(till_id, epoch, seq, previous, bodies))
+                previous = after
     project_all(side.office)
     with side.office.database.read() as connection:
         perfect = projection(connection)
@@ -213,12 +238,12 @@ def check_states(connection: Connection) -> None:
         raise Violation(f"days count states of vouchers {kept}, the vouchers have {dict(told)}")
 
 
-def _in_several_epochs(log: dict[tuple[str, int], list[bytes]]) -> set[str]:
+def _in_several_epochs(log: dict[tuple[str, int], Any]) -> set[str]:
     """The serials that a till reserved or spoke of in more than one epoch, as rows show them."""
     epochs: dict[tuple[str, str], set[int]] = {}
-    for (till_id, epoch), bodies in log.items():
-        for seq, data in enumerate(bodies, 1):
-            event = understand(data, seq)
+    for (till_id, epoch), rows in log.items():
+        for row in rows:
+            event = understand(row.body, row.seq)
             if isinstance(event, Undecodable):
                 continue
             body = event.body

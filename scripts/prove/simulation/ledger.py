@@ -56,6 +56,8 @@ class Ledger:
     sold: dict[str, Place] = field(default_factory=dict[str, Place])
     forgiven: set[str] = field(default_factory=set[str])
     """Sold, and gone with a disk that was put back before they were sent: nobody can have them."""
+    put_back: set[str] = field(default_factory=set[str])
+    """Tills that a disk was put back at: bytes that only they had may be gone."""
     vouchers: list[tuple[str, IssuedVoucher]] = field(
         default_factory=list[tuple[str, IssuedVoucher]]
     )

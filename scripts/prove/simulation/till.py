@@ -172,6 +172,7 @@ class Machine:
             return
         after = self.ledger.sold_by(self.name) - self._backup.sold
         self.ledger.forgiven |= {code for code in after if not is_sent(code)}
+        self.ledger.put_back.add(self.identity.till_id)
         self.world.tell(f"{self.name} disk put back; {len(after)} sales of it were later")
         self.disk.image = self._backup.image
         self.disk.is_stopped = True
