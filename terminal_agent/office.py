@@ -110,10 +110,9 @@ class Office:
         if ack is None:
             raise self._rubbish(200)
         self._measure(ack.office_time_ms)
-        last = batch.first_seq + len(batch.events) - 1
-        if (ack.till_id, ack.epoch) != (batch.till_id, batch.epoch) or ack.watermark < last:
+        if (ack.till_id, ack.epoch) != (batch.till_id, batch.epoch):
             raise self._rubbish(200)
-        return ack
+        return self._bounded(ack, batch.first_seq + len(batch.events) - 1)
 
     def set_aside(self, aside: Aside) -> Ack:
         """The acknowledgement of one event by itself. Raises as `send` does."""
@@ -123,7 +122,14 @@ class Office:
         if ack is None or (ack.till_id, ack.epoch) != (aside.till_id, aside.epoch):
             raise self._rubbish(200)
         self._measure(ack.office_time_ms)
-        return ack
+        return self._bounded(ack, aside.seq)
+
+    def _bounded(self, ack: Ack, last: int) -> Ack:
+        """No more is taken for acknowledged than was sent: what an office has beyond that may be
+        the past of another machine, or of this one before its disk was put back."""
+        if ack.watermark < last:
+            raise self._rubbish(200)
+        return msgspec.structs.replace(ack, watermark=last)
 
     def change_key(self, change: KeyChange) -> KeyChanged:
         """The office's word that the till's key is another now. Raises as `send` does."""

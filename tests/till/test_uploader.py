@@ -211,6 +211,21 @@ def test_an_answer_that_is_not_the_offices_moves_nothing(
     assert "office.url" in uploader.problem.fix
 
 
+def test_an_office_that_acknowledges_more_than_was_sent_is_believed_for_what_was_sent(
+    uploader: Uploader, journal: Journal, office: _Office
+):
+    # What it has beyond may be this till's past before its disk was put back.
+    def further(_: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
+        batch = decode_batch(body)
+        journal.record(TillStarted("0", "sold while the office answers"), 0)
+        ack = {"till_id": batch.till_id, "epoch": batch.epoch, "watermark": 9, "office_time_ms": 5}
+        return 200, json.dumps(ack).encode()
+
+    office.reply = further
+    assert uploader.step() == 0
+    assert journal.unsent_count() == 1
+
+
 def test_an_answer_without_end_is_cut_off(uploader: Uploader, journal: Journal, office: _Office):
     office.reply = lambda *_: (200, b" " * 3_000_000)
     uploader.step()

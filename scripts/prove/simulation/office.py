@@ -208,7 +208,7 @@ class OfficeSide:
         except DatabaseError as error:
             away = "The office cannot reach its database, or has no time for it."
             return self._refusal(503, Refused(503, error.code, away, "Send it again."))
-        self._check(ack)
+        self._check(ack, batch.first_seq + len(batch.events) - 1)
         return Answer(200, msgspec.json.encode(ack))
 
     def _change_key(self, signer: SignedTill, message: Message) -> Answer:
@@ -222,7 +222,7 @@ class OfficeSide:
         if aside.till_id != till_id:
             raise Violation("a till sets aside what is not its own")
         ack = take_aside(self.office, aside)
-        self._check(ack)
+        self._check(ack, aside.seq)
         return Answer(200, msgspec.json.encode(ack))
 
     def _take(self, arrival: Arrival) -> Taken:
@@ -255,8 +255,11 @@ class OfficeSide:
         )
         return refuse(status, refusal)
 
-    def _check(self, ack: Ack) -> None:
-        """Law 2: what is acknowledged is there, for everybody to see, and without a gap."""
+    def _check(self, ack: Ack, last: int) -> None:
+        """Law 2: what is acknowledged is there, for everybody to see, and without a gap; and it
+        reaches no further than what was sent, which ends with `last`."""
+        if ack.watermark > last:
+            raise Violation(f"{ack.till_id} sent up to {last}, acknowledged is {ack.watermark}")
         if self.logged(ack.till_id, ack.epoch, ack.watermark) != ack.watermark:
             raise Violation(
                 f"{ack.till_id} epoch {ack.epoch} was acknowledged up to {ack.watermark}, "
