@@ -24,7 +24,10 @@ def move_events(connection: Connection, place: Place, opened: int) -> None:
     # What is lost has no place to be given; what is unsound is in the file that was kept.
     rows = [row for row in found if row[2] not in sql.NO_EVENTS]
     at_ms: int = found[0][1]
-    connection.execute(sql.REMOVE_FROM, {"of_epoch": epoch, "of_seq": from_seq})
+    gone = {"of_epoch": epoch, "of_seq": from_seq}
+    connection.execute(sql.REMOVE_FROM, gone)
+    # The office never had that place of ours; the event is withheld again where it goes now.
+    connection.execute(sql.REMOVE_WITHHELD_FROM, gone)
     new_epoch = (opened, till_id, at_ms, 0, None)
     connection.execute(sql.INSERT_EPOCH, sql.values_of("epoch", new_epoch))
     why = f"another past: epoch {epoch} from {from_seq} on, here from 2 on"

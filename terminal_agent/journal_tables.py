@@ -194,6 +194,9 @@ LAST_SALE: Final = _text(
 )
 TRIM_EVENTS: Final = _text(delete(_EVENT).where(_v.epoch == _epoch_is, _v.seq <= _seq_is))
 REMOVE_FROM: Final = _text(delete(_EVENT).where(_v.epoch == _epoch_is, _v.seq >= _seq_is))
+REMOVE_WITHHELD_FROM: Final = _text(
+    delete(_WITHHELD).where(_WITHHELD.c.epoch == _epoch_is, _WITHHELD.c.seq >= _seq_is)
+)
 TRIM_JOBS: Final = _text(
     delete(_JOB).where(
         _j.epoch == _epoch_is,

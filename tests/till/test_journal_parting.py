@@ -46,6 +46,17 @@ def test_what_the_office_has_too_counts_as_acknowledged(journal: Journal):
     assert journal.unsent_count() == 2
 
 
+def test_what_was_withheld_under_the_old_number_is_not_offered_under_it_any_more(journal: Journal):
+    sold(journal, "a", "b")
+    journal.acknowledge(1, 1)
+    unsent = journal.unsent(1, 10**6)
+    assert unsent is not None
+    journal.withhold(unsent, "its bytes do not go through")
+    journal.part(1, 2)
+    assert journal.withheld() == []
+    assert codes_of(journal.unsent(9, 10**6)) == ["b"]
+
+
 def test_selling_goes_on_in_the_new_epoch_also_after_a_start(journal: Journal, tmp_path: Path):
     sold(journal, "a", "b")
     journal.part(1, 2)
