@@ -62,9 +62,9 @@ INLINE void count_purchase(struct Counting *n, int32_t day, uint16_t store) {
 }
 
 static void count_answer(Tally *t, const Rules *r, int32_t kind, int32_t value, int before) {
-    if (kind == r->rating && value >= RATING_MIN && value <= RATING_MAX)
-        t->sum.ratings[(before + 1) * (RATING_MAX + 1) + value]++;
-    else if (kind == r->nps && value >= 0 && value <= NPS_MAX) t->sum.nps[value]++;
+    if (!is_answer(r, kind, value)) return;
+    if (kind == r->rating) t->sum.ratings[(before + 1) * (RATING_MAX + 1) + value]++;
+    else t->sum.nps[value]++;
 }
 
 INLINE void count_row(struct Counting *n, const Rules *r, const Rows *c, int64_t row, int phase, int before) {
@@ -100,6 +100,7 @@ INLINE int count_trip(Tally *t, const Rules *r, const Trip *trip) {
     }
     if (!trip->standing) return FINE;
     t->sum.bought++;
+    t->sum.answered += trip->is_answered;
     t->buying_trips[trip->store]++;
     t->buying_cents[trip->store] += trip->cents;
     went_wrong |= spread_add(&t->spread, P + is_loop, (trip->bought_ms - trip->opened_ms) / MINUTE_MS);

@@ -22,6 +22,9 @@
 #define MINUTE_MS 60000
 #define NEVER INT64_MAX
 #define FLOW_STEPS_MAX 8
+#define NPS_MAX 10
+#define RATING_MIN 1
+#define RATING_MAX 5
 #define NOT_PLACED (-1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define INLINE static inline __attribute__((always_inline))
@@ -55,7 +58,7 @@ typedef struct {
     /* No 8-bit fields: what is stored through a character type may alias every column. */
     uint16_t store, bought_store;
     int16_t came_from, last_phase;
-    uint16_t standing, outcome, is_counted;
+    uint16_t standing, outcome, is_counted, is_answered;
 } Trip;
 
 /* What has to be remembered of a person while going through their touchpoints. */
@@ -256,6 +259,12 @@ INLINE void count_purchase(struct Counting *n, int32_t day, uint16_t store);
 #define PLAIN 1      /* an event of its own, past, without a cause or a value */
 #define IN_WINDOW 2  /* by its day */
 
+/* Whether a row is the customer's answer to a question: a rating, or whether they would recommend. */
+static inline int is_answer(const Rules *r, int32_t kind, int32_t value) {
+    return (kind == r->rating && value >= RATING_MIN && value <= RATING_MAX)
+        || (kind == r->nps && value >= 0 && value <= NPS_MAX);
+}
+
 /* One row of any kind. */
 INLINE void take_row(Person *p, const Rules *r, Ways w, const Rows *c, int64_t a, int64_t n, int64_t i,
                      int32_t now_day, int32_t began_day, struct Counting *counting) {
@@ -302,6 +311,7 @@ INLINE void take_row(Person *p, const Rules *r, Ways w, const Rows *c, int64_t a
         phase = goes_with ? (int)(of_purchase & 0xff) - 1 : phase_at(place);
         if (!counting) p->row_place[i] = (int64_t)(t - p->trip) << 8 | (phase + 1);
     }
+    if (UNLIKELY(value != NO_VALUE)) t->is_answered |= (uint16_t)is_answer(r, kind, value);
     before = t->last_phase;
     if (counting) count_row(counting, r, c, row, phase, before);
     add_row(p, w, t, phase, at_ms, day, store);

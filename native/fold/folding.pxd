@@ -81,7 +81,7 @@ cdef extern from "counts.h":
         Buyer *buyer
         int64_t n, room
     ctypedef struct Sums:
-        int64_t rows, persons, trips, bought, loops, customers, lapsed, lapsed_ever
+        int64_t rows, persons, trips, bought, answered, loops, customers, lapsed, lapsed_ever
         int64_t outcomes[5]
         int64_t buyers[5]
         int64_t nps[11]

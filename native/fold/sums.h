@@ -4,9 +4,6 @@
 
 #include "spread.h"
 
-#define NPS_MAX 10
-#define RATING_MIN 1
-#define RATING_MAX 5
 #define DAY_MAX 73048  /* 2169-12-31 */
 #define ROWS_MAX UINT32_MAX  /* of one tally, whose counts per value are of 32 bits */
 #define MONTHS 2400
@@ -30,7 +27,7 @@ typedef struct {
 
 /* Nothing but int64_t: they are added, taken away and written as one row of numbers. */
 typedef struct {
-    int64_t rows, persons, trips, bought, loops, customers, lapsed, lapsed_ever;
+    int64_t rows, persons, trips, bought, answered, loops, customers, lapsed, lapsed_ever;
     int64_t outcomes[OUTCOMES], buyers[STANDINGS], nps[NPS_MAX + 1];
     int64_t reached[PHASES_MAX], dropped_off[PHASES_MAX + 1], ratings[(PHASES_MAX + 1) * (RATING_MAX + 1)];
 } Sums;

@@ -251,6 +251,7 @@ cdef class Tally:
             "persons": self.c.sum.persons,
             "trips": self.c.sum.trips,
             "bought": self.c.sum.bought,
+            "answered": self.c.sum.answered,
             "loops": self.c.sum.loops,
             "customers": self.c.sum.customers,
             "lapsed": self.c.sum.lapsed,

@@ -27,13 +27,14 @@ from sync_server.journeys.narrowing import filters_of
 from sync_server.journeys.oddity_reading import oddities as oddities_of
 from sync_server.journeys.person import PersonJourney
 from sync_server.journeys.rfm import RfmName
-from sync_server.journeys.route_reading import walking_route
 from sync_server.journeys.service import DEFAULT_MODEL, choose_model
 from sync_server.journeys.service import journey as journey_of
 from sync_server.journeys.service import summary as summary_of
+from sync_server.journeys.service import walking_route as route_of
 from sync_server.journeys.sheets import Format, Sheet, summary_sheet, transition_sheet, write
 from sync_server.journeys.spread import Spread
 from sync_server.journeys.summary import Figures, Summary
+from sync_server.journeys.told_sheets import change_sheet, journey_sheet, route_sheet
 from sync_server.journeys.trip_export import trip_sheet
 from sync_server.journeys.ways import PhaseFigures
 from sync_server.office import Office
@@ -65,6 +66,11 @@ AsOf = Annotated[
     typer.Option(formats=["%Y-%m-%d"], help="Trips are open or lapsed as of this day."),
 ]
 
+FormatName = Annotated[Format | None, typer.Option("--format", help="As a table, in this format.")]
+OutFile = Annotated[
+    Path | None, typer.Option("--out", help="The file to write; default: standard output.")
+]
+
 
 def summary(
     model: ModelId = DEFAULT_MODEL,
@@ -84,12 +90,8 @@ def summary(
     table: Annotated[
         Table, typer.Option(help="What to write: the summary, its transitions, or all trips.")
     ] = Table.SUMMARY,
-    form: Annotated[
-        Format | None, typer.Option("--format", help="As a table, in this format.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The file to write; default: standard output.")
-    ] = None,
+    form: FormatName = None,
+    out: OutFile = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -160,14 +162,30 @@ def route(
         datetime | None,
         typer.Option("--to", formats=["%Y-%m-%d"], help="The day after the last."),
     ] = None,
-    store: Annotated[list[str] | None, typer.Option(help="These stores only.")] = None,
+    store: Stores = None,
+    group: Groups = None,
+    campaign: Campaign = None,
+    segment: Segments = None,
+    form: FormatName = None,
+    out: OutFile = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Prints through which departments visits go."""
+    filters = filters_of(store, group, segment, campaign)
     with opened(data) as office:
-        now_ms = office.now_ms()
-        found = walking_route(office.database, now_ms, _day(first), _day(end), store or ())
+        found = route_of(
+            office.database,
+            choose_model(current_models(office.settings.data_dir / "models"), DEFAULT_MODEL),
+            office.now_ms(),
+            first=_day(first),
+            end=_day(end),
+            filters=filters,
+            history=history_for(office) if segment else None,
+        )
+    if form is not None or out is not None:
+        _write(route_sheet(found), form or _format_of(out), out)
+        return
     if as_json:
         print_json(found)
         return
@@ -186,6 +204,8 @@ def journey(
     model: ModelId = DEFAULT_MODEL,
     trade: TradeName = Trade.GROCERY,
     as_of: AsOf = None,
+    form: FormatName = None,
+    out: OutFile = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -196,7 +216,9 @@ def journey(
         )
     with opened(data) as office:
         found = _journey(office, int(person), model, trade, _day(as_of))
-    if as_json:
+    if form is not None or out is not None:
+        _write(journey_sheet(found), form or _format_of(out), out)
+    elif as_json:
         print_json(found)
     else:
         _print_journey(found)
@@ -211,6 +233,8 @@ def changes(
     ] = PERSONS_A_PAGE,
     model: Annotated[str | None, typer.Option(help="One model only.")] = None,
     trade: TradeName = Trade.GROCERY,
+    form: FormatName = None,
+    out: OutFile = None,
     data: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -220,6 +244,11 @@ def changes(
         if model is not None:
             models = {model: choose_model(models, model)}
         found = read_changes(office.database, models, office.now_ms(), trade, cursor, limit)
+    if form is not None or out is not None:
+        _write(change_sheet(found), form or _format_of(out), out)
+        more = "there is more" if found.has_more else "that is all"
+        typer.echo(f"{more}. Next: --cursor {found.cursor}", err=True)
+        return
     if as_json:
         print_json(found)
         return

@@ -1,5 +1,6 @@
-"""`GET /v1/summary`, `/v1/changes`, `/v1/persons/{person}/journey`, `/v1/models`."""
+"""`GET /v1/summary`, `/v1/changes`, `/v1/persons/{person}/journey`, `/v1/route`, `/v1/models`."""
 
+from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any
 
@@ -28,28 +29,34 @@ from sync_server.journeys.oddity_reading import oddities
 from sync_server.journeys.person import PersonJourney
 from sync_server.journeys.rfm import RfmName
 from sync_server.journeys.route import RouteSummary
-from sync_server.journeys.route_reading import walking_route
-from sync_server.journeys.service import DEFAULT_MODEL, choose_model, journey, summary
+from sync_server.journeys.service import (
+    DEFAULT_MODEL,
+    choose_model,
+    journey,
+    summary,
+    walking_route,
+)
 from sync_server.journeys.sheets import (
     MEDIA_TYPES,
     Format,
+    Sheet,
     choose_format,
     summary_sheet,
     transition_sheet,
     write,
 )
 from sync_server.journeys.summary import Summary
+from sync_server.journeys.told_sheets import change_sheet, journey_sheet, route_sheet
 from sync_server.journeys.trip_export import trip_sheet
 from sync_server.office import Office
 from sync_server.registry.routes import USER
 
 PERSON_MAX = 2**63 - 1
+CURSOR_HEADER, MORE_HEADER = "Klantreis-Cursor", "Klantreis-Has-More"
+"""Where a table of changes has no room for them."""
 
 ModelId = Annotated[str, QueryParameter(max_length=64, description="A model's id; see /v1/models.")]
 TradeName = Annotated[Trade, QueryParameter(description="Whose thresholds count.")]
-StoreId = Annotated[
-    str | None, QueryParameter(name="store", max_length=128, description="One store only.")
-]
 STORE_CHARS_MAX = 128
 Stores = Annotated[
     list[Annotated[str, Meta(max_length=STORE_CHARS_MAX)]] | None,
@@ -162,9 +169,7 @@ def get_summary(
     chosen_form = _form(request, form)
     filters = filters_of(store, group, segment, campaign)
     found = _summary(request, model, trade, first, end, as_of, filters)
-    if chosen_form is Format.JSON:
-        return _file(msgspec.json.encode(found), chosen_form, "summary")
-    return _file(write(summary_sheet(found), chosen_form), chosen_form, "summary")
+    return _told(found, lambda: summary_sheet(found), chosen_form, "summary")
 
 
 @get(
@@ -262,8 +267,22 @@ def _form(request: AnyRequest, asked: str | None) -> Format:
         raise Refused(400, "format", message, f"Take one of: {', '.join(Format)}.") from error
 
 
-def _file(data: bytes, form: Format, name: str) -> Response[Any]:
-    headers = {"Vary": "Accept"}
+def _told(
+    found: msgspec.Struct,
+    sheet: Callable[[], Sheet],
+    form: Format,
+    name: str,
+    headers: dict[str, str] | None = None,
+) -> Response[Any]:
+    """What was found: whole as JSON, else as its table."""
+    data = msgspec.json.encode(found) if form is Format.JSON else write(sheet(), form)
+    return _file(data, form, name, headers)
+
+
+def _file(
+    data: bytes, form: Format, name: str, more: dict[str, str] | None = None
+) -> Response[Any]:
+    headers = {"Vary": "Accept", **(more or {})}
     if form is not Format.JSON:
         headers["Content-Disposition"] = f'attachment; filename="{name}.{form}"'
     return Response(data, media_type=MEDIA_TYPES[form], headers=headers)
@@ -273,20 +292,40 @@ def _file(data: bytes, form: Format, name: str) -> Response[Any]:
     "/v1/route",
     operation_id="getRoute",
     summary="The walking route through the departments, and that of the period before",
-    description="For head office only. Days are the stores' own.",
+    description="For head office only. Days are the stores' own. As CSV or Parquet: a row for each "
+    "way from one department to the next.",
     tags=["journeys"],
     security=USER,
     guards=[head_office],
-    responses=refusals(400, 401, 403, 404, 429),
+    responses=_tables(RouteSummary, "The route; CSV and Parquet as asked for."),
     sync_to_thread=True,
 )
 def get_route(
-    request: AnyRequest, first: From = None, end: To = None, store: StoreId = None
-) -> RouteSummary:
-    """The routes of all visits of a period."""
-    office = office_of(request)
-    stores = () if store is None else (store,)
-    return walking_route(office.database, office.now_ms(), first, end, stores)
+    request: AnyRequest,
+    first: From = None,
+    end: To = None,
+    store: Stores = None,
+    group: Groups = None,
+    campaign: CampaignName = None,
+    segment: Segments = None,
+    model: ModelId = DEFAULT_MODEL,
+    trade: TradeName = Trade.GROCERY,
+    form: FormatName = None,
+) -> Response[Any]:
+    """The routes of all visits of a period, or of those of some persons."""
+    chosen_form, office = _form(request, form), office_of(request)
+    filters = filters_of(store, group, segment, campaign)
+    found = walking_route(
+        office.database,
+        choose_model(models_of(office), model),
+        office.now_ms(),
+        trade,
+        first,
+        end,
+        filters=filters,
+        history=history_of(request),
+    )
+    return _told(found, lambda: route_sheet(found), chosen_form, "route")
 
 
 @get(
@@ -297,7 +336,7 @@ def get_route(
     tags=["journeys"],
     security=USER,
     guards=[head_office],
-    responses=refusals(400, 401, 403, 404, 429),
+    responses=_tables(PersonJourney, "The journey; CSV and Parquet: a row for each touchpoint."),
     sync_to_thread=True,
 )
 def get_journey(
@@ -306,11 +345,13 @@ def get_journey(
     as_of: AsOf = None,
     model: ModelId = DEFAULT_MODEL,
     trade: TradeName = Trade.GROCERY,
-) -> PersonJourney:
+    form: FormatName = None,
+) -> Response[Any]:
     """All trips of a person, folded now."""
-    office = office_of(request)
+    chosen_form, office = _form(request, form), office_of(request)
     chosen = choose_model(models_of(office), model)
-    return journey(office.database, person, chosen, office.now_ms(), trade, as_of)
+    found = journey(office.database, person, chosen, office.now_ms(), trade, as_of)
+    return _told(found, lambda: journey_sheet(found), chosen_form, f"journey-{person}")
 
 
 @get(
@@ -318,11 +359,12 @@ def get_journey(
     operation_id="getChanges",
     summary="Whose journeys changed since the last pull, and where they are now",
     description="For head office only. Without a cursor everybody comes. Time alone changes nobody:"
-    " `lapses_on` tells when a customer lapses.",
+    " `lapses_on` tells when a customer lapses. As CSV or Parquet: a row for each person and model;"
+    " the headers `Klantreis-Cursor` and `Klantreis-Has-More` say how to go on.",
     tags=["journeys"],
     security=USER,
     guards=[head_office],
-    responses=refusals(400, 401, 403, 404, 429),
+    responses=_tables(ChangePage, "The changes; CSV and Parquet as asked for."),
     sync_to_thread=True,
 )
 def get_changes(
@@ -331,13 +373,16 @@ def get_changes(
     limit: Limit = PERSONS_A_PAGE,
     model: OneModel = None,
     trade: TradeName = Trade.GROCERY,
-) -> ChangePage:
+    form: FormatName = None,
+) -> Response[Any]:
     """The next persons, each folded by every model, or by one."""
-    office = office_of(request)
+    chosen_form, office = _form(request, form), office_of(request)
     models = models_of(office)
     if model is not None:
         models = {model: choose_model(models, model)}
-    return read_changes(office.database, models, office.now_ms(), trade, cursor, limit)
+    found = read_changes(office.database, models, office.now_ms(), trade, cursor, limit)
+    headers = {CURSOR_HEADER: found.cursor, MORE_HEADER: "true" if found.has_more else "false"}
+    return _told(found, lambda: change_sheet(found), chosen_form, "changes", headers)
 
 
 @get(

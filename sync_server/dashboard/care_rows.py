@@ -5,7 +5,7 @@ from sync_server.dashboard.page import Row, beside
 from sync_server.dashboard.wording import Wording
 from sync_server.journeys.care import Care, Next
 from sync_server.journeys.kpis import Unit
-from sync_server.journeys.summary import Summary
+from sync_server.journeys.summary import Figures, Summary
 
 NOTHING = "–"
 
@@ -13,7 +13,8 @@ NOTHING = "–"
 def care_rows(summary: Summary, words: Wording) -> list[Row]:
     """Complaints, answers, what came next; referrals and rewards. Empty when nothing is there."""
     now, before = summary.current.care, summary.previous and summary.previous.care
-    if not any(_of(now, before)):
+    answered = [of.responses.answered for of in _periods(summary) if of.responses]
+    if not any((*_of(now, before), *answered)):
         return []
 
     def count(name: str) -> Row:
@@ -30,6 +31,10 @@ def care_rows(summary: Summary, words: Wording) -> list[Row]:
             for name in Next
         ),
         Row(words("care_share"), (_share(now, words), _share(before, words))),
+        Row(
+            words("care_responses"),
+            (_responses(summary.current, words), _responses(summary.previous, words)),
+        ),
         count("referrals_given"),
         count("referrals_used"),
         count("ambassadors"),
@@ -42,6 +47,22 @@ def care_rows(summary: Summary, words: Wording) -> list[Row]:
 def _of(now: Care, before: Care | None) -> list[int]:
     names = ("complaints", "returns", "referrals_given", "referrals_used", "rewards_used")
     return [getattr(care, name) for care in (now, before) if care for name in names]
+
+
+def _periods(summary: Summary) -> list[Figures]:
+    return [of for of in (summary.current, summary.previous) if of is not None]
+
+
+def _responses(figures: Figures | None, words: Wording) -> str:
+    found = figures and figures.responses
+    if not found:
+        return NOTHING
+    share = words.share(found.answered, found.trips)
+    return (
+        share
+        if found.interval is None
+        else f"{share} ({interval(found.interval, Unit.SHARE, words)})"
+    )
 
 
 def _minutes(care: Care | None, words: Wording) -> str:

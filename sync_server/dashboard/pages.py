@@ -6,19 +6,21 @@ from urllib.parse import urlencode
 from litestar import MediaType, Response, get
 from litestar.response import Redirect
 
-from sync_server.answers import AnyRequest, office_of, refusals
+from sync_server.answers import AnyRequest, history_of, office_of, refusals
 from sync_server.auth.guards import head_office
 from sync_server.dashboard import figures, page, person_page
 from sync_server.dashboard.api import PERSON_MAX, PersonNumber, models_of
 from sync_server.dashboard.care_rows import care_rows
 from sync_server.dashboard.checkout_rows import opportunity_rows, store_rows, till_rows
-from sync_server.dashboard.choice import Chosen, chosen_by_default
+from sync_server.dashboard.choice import Chosen, chosen_by_default, narrowed_to
+from sync_server.dashboard.cohort_rows import cohort_heads, cohort_rows
 from sync_server.dashboard.customer_rows import rfm_grid, rfm_notes, rfm_rows
 from sync_server.dashboard.rendering import (
     ONE_DAY,
     Answer,
     Asked,
     answer_to,
+    form_of,
     render,
     span,
     words_of,
@@ -31,7 +33,7 @@ from sync_server.errors import DatabaseError, OfficeError, Refused
 from sync_server.journeys import service
 from sync_server.journeys.asking import UnknownError
 from sync_server.journeys.model import Model, Trade
-from sync_server.journeys.route_reading import walking_route
+from sync_server.journeys.narrowing import filters_of
 from sync_server.quarantine import tills_alarmed
 from sync_server.registry.routes import USER
 
@@ -108,43 +110,60 @@ def _alarm(request: AnyRequest, words: Wording) -> str:
     sync_to_thread=True,
 )
 def get_route_page(
-    request: AnyRequest, first: Asked = "", last: Asked = "", store: Asked = "", lang: Asked = ""
+    request: AnyRequest,
+    model: Asked = service.DEFAULT_MODEL,
+    trade: Asked = str(Trade.GROCERY),
+    first: Asked = "",
+    last: Asked = "",
+    store: Asked = "",
+    group: Asked = "",
+    campaign: Asked = "",
+    segment: Asked = "",
+    lang: Asked = "",
 ) -> Response[str]:
-    """The route of a period and store; by default of the last weeks recorded."""
+    """The route of a period, of some stores and persons; by default of the last weeks recorded."""
     office, words = office_of(request), words_of(request, lang)
+    models = models_of(office)
     known = service.choices(office.database, office.now_ms())
-    chosen = chosen_by_default(Chosen("", "", first, last, store), known.recorded)
+    asked = Chosen(model, trade, first, last, store, group, campaign, segment)
+    chosen = chosen_by_default(asked, known.recorded)
     shown: dict[str, Any] = {"route": None}
     problem: OfficeError | None = None
     try:
-        asked = (chosen.first_day(), chosen.end_day(), (store,) if store else ())
-        found = walking_route(office.database, office.now_ms(), *asked)
+        found = service.walking_route(
+            office.database,
+            service.choose_model(models, chosen.model),
+            office.now_ms(),
+            chosen.trade_known(),
+            chosen.first_day(),
+            chosen.end_day(),
+            filters=filters_of(**chosen.filters()),
+            history=history_of(request),
+        )
     except DatabaseError:
         raise
     except OfficeError as error:
         problem = error
     else:
+        chosen = chosen._replace(first=str(found.first), last=str(found.end - ONE_DAY))
         names = {store.store_id: store.name for store in known.stores}
         days = words("scope_days", **span(found.first, found.end - ONE_DAY, words))
-        query = {"from": found.first, "to": found.end, **({"store": store} if store else {})}
+        query = {"from": found.first, "to": found.end, **chosen.filters()}
         shown = {
             "route": found,
-            "scope": f"{days} · {names.get(store) or words('all_stores')}",
+            "scope": " · ".join((days, *narrowed_to(chosen, names, words))),
             "lead": words("route_lead", n=words.number(found.current.visits)),
             "figure": route_figure(found.current, words),
             "department_rows": department_rows(found.current, found.previous, words),
-            "data_url": f"/v1/route?{urlencode(query)}",
+            "data_url": f"/v1/route?{urlencode(query, doseq=True)}",
         }
-        chosen = chosen._replace(first=str(found.first), last=str(found.end - ONE_DAY))
     return render(
         request,
         "route.html",
         words,
         problem=problem,
         here="route",
-        stores=known.stores,
-        recorded=known.recorded,
-        chosen=chosen,
+        **form_of(known, chosen, models, "/route", words),
         **shown,
     )
 
@@ -244,6 +263,8 @@ def _shown(model: Model, answer: Answer, words: Wording) -> dict[str, Any]:
         "customer_rows": page.customer_rows(summary, words),
         "voucher_rows": voucher_rows(summary, words),
         "campaign_rows": campaign_rows(summary, words),
+        "cohort_heads": cohort_heads(summary, words),
+        "cohort_rows": cohort_rows(summary, words),
         "rfm_rows": rfm_rows(summary, words),
         "rfm_notes": rfm_notes(summary, words),
         "rfm_grid": rfm_grid(summary, words),

@@ -104,7 +104,16 @@ def answer_to(request: AnyRequest, asked: Chosen, path: str, words: Wording) -> 
         problem = error
     else:
         chosen = chosen._replace(first=str(found.first), last=str(found.end - ONE_DAY))
-    form = {
+    form = form_of(known, chosen, models, path, words)
+    names = {store.store_id: store.name for store in known.stores}
+    return Answer(chosen, models, names, form, found, problem)
+
+
+def form_of(
+    known: service.Choices, chosen: Chosen, models: Models, path: str, words: Wording
+) -> dict[str, Any]:
+    """What the form shows of what can be asked about, and of what was."""
+    return {
         "action": path,
         "models": [models[name] for name in sorted(models)],
         "trades": list(Trade),
@@ -116,8 +125,6 @@ def answer_to(request: AnyRequest, asked: Chosen, path: str, words: Wording) -> 
         "chosen": chosen,
         "presets": presets(chosen, known.recorded, path, words),
     }
-    names = {store.store_id: store.name for store in known.stores}
-    return Answer(chosen, models, names, form, found, problem)
 
 
 def span(first: date, last: date, words: Wording) -> dict[str, str]:

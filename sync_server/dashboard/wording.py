@@ -84,6 +84,10 @@ class Wording:
         """14 May 2017."""
         return f"{day.day} {self.months[day.month - 1]} {day.year}"
 
+    def month(self, day: date) -> str:
+        """May 2017."""
+        return f"{self.months[day.month - 1]} {day.year}"
+
     def moment(self, at: datetime) -> str:
         """14 May 2017, 10:05."""
         return f"{self.day(at.date())}, {at:%H:%M}"

@@ -11,7 +11,14 @@ from msgspec import Struct, field
 from sync_server.journeys.customers import Cohort, Customers, cohorts_of, customers_of
 from sync_server.journeys.model import Model, Trade
 from sync_server.journeys.opportunities import Loss, losses_of
-from sync_server.journeys.ratings import Emotion, Nps, emotions_of, nps_of
+from sync_server.journeys.ratings import (
+    Emotion,
+    Nps,
+    Responses,
+    emotions_of,
+    nps_of,
+    responses_of,
+)
 from sync_server.journeys.tally import JourneyTally, Window, ranks_of
 from sync_server.journeys.touchpoint import date_of
 from sync_server.journeys.trips import Outcome
@@ -61,6 +68,7 @@ class ColumnFigures(Struct, frozen=True):
     losses: tuple[Loss, ...]
     nps: Nps | None
     emotions: tuple[Emotion, ...]
+    responses: Responses | None
     left_out: tuple[str, ...] = LEFT_OUT
 
 
@@ -86,4 +94,5 @@ def column_figures(
         losses=losses_of(model, journeys),
         nps=nps_of(journeys.nps),
         emotions=emotions_of(model, journeys),
+        responses=responses_of(journeys),
     )

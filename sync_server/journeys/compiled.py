@@ -254,6 +254,7 @@ def in_words(
     return JourneyTally(
         trips=counts["trips"],
         bought=counts["bought"],
+        answered=counts["answered"],
         loops=counts["loops"],
         outcomes={OUTCOMES[code]: count for code, count in counts["outcomes"].items()},
         reached=counts["reached"],

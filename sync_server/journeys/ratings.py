@@ -4,6 +4,7 @@ from math import sqrt
 
 from msgspec import Struct
 
+from sync_server.journeys.intervals import Interval, share_interval
 from sync_server.journeys.model import Model
 from sync_server.journeys.tally import UNMAPPED, Counts, JourneyTally
 from sync_server.journeys.ways import phase_name
@@ -26,6 +27,19 @@ class Nps(Struct, frozen=True):
     score: float
     low: float
     high: float
+
+
+class Responses(Struct, frozen=True):
+    """How many customers say something: trips with a purchase in which they answered a question."""
+
+    trips: int
+    """The period's trips with a purchase."""
+    answered: int
+    """Of those, the ones with a rating or an NPS answer up to the summary's day."""
+    share: float
+    """0 to 1."""
+    interval: Interval | None
+    """Wilson's, of 95 %."""
 
 
 class Emotion(Struct, frozen=True):
@@ -55,6 +69,15 @@ def nps_of(answers: Counts) -> Nps | None:
         low=round(100 * max(-1.0, score - half), 1),
         high=round(100 * min(1.0, score + half), 1),
     )
+
+
+def responses_of(journeys: JourneyTally) -> Responses | None:
+    """The share of trips with an answer; None without a trip with a purchase."""
+    if not journeys.bought:
+        return None
+    share = round(journeys.answered / journeys.bought, 6)
+    interval = share_interval(journeys.answered, journeys.bought)
+    return Responses(journeys.bought, journeys.answered, share, interval)
 
 
 def emotions_of(model: Model, journeys: JourneyTally) -> tuple[Emotion, ...]:

@@ -55,6 +55,9 @@ class Bought(NamedTuple):
     cents: Any
 
 
+NOBODY = Bought((), (), (), ())
+
+
 class RfmSegment(Struct, frozen=True):
     """The customers of a segment. Money in cents."""
 

@@ -13,6 +13,8 @@ from itertools import groupby
 
 from msgspec import Struct, field
 
+from sync_server.journeys.filters import EVERYTHING, Filters
+
 ENTER, LEAVE = "enter", "leave"
 """Where every visit begins and ends."""
 STEPS_MAX = 8
@@ -75,6 +77,8 @@ class RouteSummary(Struct, frozen=True):
     """Empty: all."""
     current: "Route"
     previous: "Route | None"
+    filters: Filters = EVERYTHING
+    """What it is narrowed to; `stores` has those of its groups, too."""
 
 
 class Route(Struct, frozen=True):

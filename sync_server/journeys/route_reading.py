@@ -1,54 +1,25 @@
 """Reads the walking routes of visits. Additive over disjoint days and stores."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, select, tuple_
 from sqlmodel import col
 
 from sync_server import tables
-from sync_server.database import Database
-from sync_server.journeys.asking import windows
 from sync_server.journeys.columns import Stores, within
 from sync_server.journeys.route import (
     ENTER,
     LEAVE,
     STEPS_MAX,
-    RouteSummary,
     RouteTally,
-    route_of,
 )
 from sync_server.journeys.tally import Window
-from sync_server.journeys.touchpoint import date_of
 
 KEYS_A_SELECT = 400
 KINDS = ("price_check", "department_visit")
 Key = tuple[str, int, int]
 """Till, epoch and sequence number of a sale."""
-
-
-def walking_route(
-    database: Database,
-    now_ms: int,
-    first: date | None = None,
-    end: date | None = None,
-    stores: Sequence[str] = (),
-) -> RouteSummary:
-    """The routes of the days from `first` up to, not including, `end`, and of those before.
-
-    Raises `UnknownError` and `PeriodError`.
-    """
-    with database.read() as connection:
-        asked = windows(connection, now_ms, first, end, stores)
-        window, previous = asked.current, asked.previous
-        return RouteSummary(
-            first=date_of(window.first_day),
-            end=date_of(window.end_day),
-            stores=tuple(sorted(stores)),
-            current=route_of(read_route(connection, asked.stores, window)),
-            previous=route_of(read_route(connection, asked.stores, previous)) if previous else None,
-        )
 
 
 def read_route(connection: Connection, stores: Stores, window: Window) -> RouteTally:
@@ -64,7 +35,7 @@ def read_route(connection: Connection, stores: Stores, window: Window) -> RouteT
         .select_from(line)
         .join(s, _same_sale(s, line))
         .outerjoin(p, col(p.code) == col(line.code))
-        .where(within(stores, window, col(s.occurred_at_ms), col(s.store_id)))
+        .where(within(stores, window, col(s.occurred_at_ms), col(s.store_id), col(s.person)))
         .subquery()
     )
     c = lines.c
@@ -118,7 +89,7 @@ def _add_looked_at(
         col(t.person).is_not(None),
         col(t.store_id).is_not(None),
         col(t.kind).in_(KINDS),
-        within(stores, window, col(t.occurred_at_ms), store_id),
+        within(stores, window, col(t.occurred_at_ms), store_id, col(t.person)),
     )
     visits: dict[tuple[int, str, int], list[tuple[int, str]]] = {}
     for person, store, at_ms, _, name in _rows(
@@ -138,7 +109,7 @@ def _add_looked_at(
             col(s.seq),
         ).where(
             col(s.person).in_(chunk),
-            within(stores, window, col(s.occurred_at_ms), col(s.store_id)),
+            within(stores, window, col(s.occurred_at_ms), col(s.store_id), col(s.person)),
         )
         for person, store, at_ms, *key in _rows(connection, sales.order_by(col(s.occurred_at_ms))):
             day = stores.day_counter(store)(at_ms)

@@ -37,7 +37,7 @@ from sync_server.journeys.store import ColumnStore
 from sync_server.journeys.tally import FIRST_SEEN, UNMAPPED, Window
 from sync_server.journeys.trips import Recording
 
-VERSION = 1
+VERSION = 2
 NOT_ENDED = -(2**63)
 Told = Callable[[int, int], None]
 """How many buckets are done, of how many."""

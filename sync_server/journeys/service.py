@@ -12,7 +12,7 @@ from sync_server.database import Database
 from sync_server.history.asking import count_journeys
 from sync_server.history.history import History, Snapshot
 from sync_server.journeys import columns, days
-from sync_server.journeys.asking import UnknownError, or_today, windows
+from sync_server.journeys.asking import UnknownError, Windows, or_today, windows
 from sync_server.journeys.compiled import in_words, journey_of, tally_windows
 from sync_server.journeys.day_reading import read_days
 from sync_server.journeys.filters import EVERYTHING, Filters
@@ -22,7 +22,9 @@ from sync_server.journeys.narrowing import narrowed, read_campaign_names, stores
 from sync_server.journeys.person import PersonJourney, person_journey
 from sync_server.journeys.persons import Persons
 from sync_server.journeys.reading import read_sources, rfm_window
-from sync_server.journeys.rfm import Bought
+from sync_server.journeys.rfm import NOBODY, Bought
+from sync_server.journeys.route import Route, RouteSummary, route_of
+from sync_server.journeys.route_reading import read_route
 from sync_server.journeys.rows import Vocabulary, add_touchpoints, empty_buffers, rows_of
 from sync_server.journeys.summary import Figures, Summary, figures
 from sync_server.journeys.tally import Window
@@ -100,11 +102,7 @@ def summary(
         asked = windows(connection, now_ms, first, end, chosen, as_of)
         stores, recorded, window = asked.stores, asked.recorded, asked.current
         placement = model.for_trade(trade)
-        began_day = asked.days_known[0]
-        if history is None or snapshot is None:
-            counted = _from_zero(connection, stores, placement, window.now_day, began_day)
-        else:
-            counted = _from_history(history, snapshot, placement, trade, began_day)
+        counted = _counted(connection, asked, placement, trade, history, snapshot)
         parts = [window, *([asked.previous] if asked.previous else [])]
         found = _every_figure(connection, stores, placement, parts, counted, filters)
         return Summary(
@@ -118,6 +116,47 @@ def summary(
             events_synced=columns.read_events_count(connection),
             current=found[0],
             previous=found[1] if len(found) > 1 else None,
+            filters=filters,
+        )
+
+
+def walking_route(
+    database: Database,
+    model: Model,
+    now_ms: int,
+    trade: Trade = Trade.GROCERY,
+    first: date | None = None,
+    end: date | None = None,
+    *,
+    filters: Filters = EVERYTHING,
+    history: History | None = None,
+) -> RouteSummary:
+    """The routes of the visits of a period, and of the one before, narrowed as a summary is.
+
+    Model and trade say what a purchase is, and so who is in a segment; nothing else depends on
+    them. Raises as `summary` does.
+    """
+    narrows = bool(filters.segments)
+    snapshot = history.current() if narrows and history is not None else None
+    with database.read() as connection:
+        asked = windows(connection, now_ms, first, end, stores_asked(connection, filters))
+        stores = asked.stores
+        counted: _Counted | None = None
+        if narrows:
+            counted = _counted(connection, asked, model.for_trade(trade), trade, history, snapshot)
+
+        def route(window: Window) -> Route:
+            if filters.narrows_persons:
+                bought = _bought(window, counted) if counted else NOBODY
+                window = narrowed(connection, stores, window, filters, bought)
+            return route_of(read_route(connection, stores, window))
+
+        return RouteSummary(
+            first=date_of(asked.current.first_day),
+            end=date_of(asked.current.end_day),
+            stores=tuple(sorted(asked.current.stores or ())),
+            current=route(asked.current),
+            previous=route(asked.previous) if asked.previous else None,
             filters=filters,
         )
 
@@ -176,6 +215,21 @@ class _Counted(NamedTuple):
 
     tallies: Callable[[Sequence[Window], Sequence[Window], Persons | None], list[Tally]]
     vocabulary: Vocabulary
+
+
+def _counted(
+    connection: Connection,
+    asked: Windows,
+    placement: Placement,
+    trade: Trade,
+    history: History | None,
+    snapshot: Snapshot | None,
+) -> _Counted:
+    began_day = asked.days_known[0]
+    if history is None or snapshot is None:
+        now_day = asked.current.now_day
+        return _from_zero(connection, asked.stores, placement, now_day, began_day)
+    return _from_history(history, snapshot, placement, trade, began_day)
 
 
 def _from_zero(
@@ -267,8 +321,7 @@ def _narrowed_figures(
     filters: Filters,
 ) -> Figures:
     """The figures of some persons; their segments are those among all customers."""
-    (of_all,) = counted.tallies((), (rfm_window(window),), None)
-    bought = Bought(*of_all.buyers())
+    bought = _bought(window, counted)
     window = narrowed(connection, stores, window, filters, bought)
     (here,) = counted.tallies((window,), (), window.only)
     return figures(
@@ -278,3 +331,9 @@ def _narrowed_figures(
         columns.read_vouchers(connection, stores, window),
         read_sources(connection, stores, window, placement, bought),
     )
+
+
+def _bought(window: Window, counted: _Counted) -> Bought:
+    """Who bought in the days of a window's RFM scores, of all customers."""
+    (of_all,) = counted.tallies((), (rfm_window(window),), None)
+    return Bought(*of_all.buyers())

@@ -20,7 +20,14 @@ from sync_server.journeys.opportunities import (
     losses_of,
     opportunities_of,
 )
-from sync_server.journeys.ratings import Emotion, Nps, emotions_of, nps_of
+from sync_server.journeys.ratings import (
+    Emotion,
+    Nps,
+    Responses,
+    emotions_of,
+    nps_of,
+    responses_of,
+)
 from sync_server.journeys.rfm import Rfm
 from sync_server.journeys.sources import Sources
 from sync_server.journeys.tally import (
@@ -109,6 +116,8 @@ class Figures(Struct, frozen=True):
     """The most valuable first."""
     kpis: tuple[KpiValue, ...]
     """Every KPI of the model, by phase, in the order in which the model names them."""
+    responses: Responses | None
+    """None without a trip with a purchase."""
 
 
 class Summary(Struct, frozen=True):
@@ -179,4 +188,5 @@ def figures(
         care=care_of(sources.care, sources.whole.care),
         opportunities=opportunities_of(model, journeys),
         kpis=kpis_of(model, Ground(journeys, sales, vouchers, sources)),
+        responses=responses_of(journeys),
     )

@@ -68,6 +68,8 @@ class JourneyTally(Struct):
 
     trips: int = 0
     bought: int = 0
+    answered: int = 0
+    """Of those that bought, the ones in which the customer gave a rating or an NPS answer."""
     loops: int = 0
     outcomes: dict[Outcome, int] = field(default_factory=dict[Outcome, int])
     reached: Counts = field(default_factory=Counts)
@@ -269,12 +271,17 @@ def month_of(day: int) -> int:
 
 def _count_answer(tally: JourneyTally, placed: Placed) -> None:
     kind, value = placed.touchpoint.kind, placed.touchpoint.value
-    if value is None:
+    if value is None or not _is_answer(placed):
         return
-    if kind == RATING and value in RATINGS:
+    if kind == RATING:
         _add(tally.ratings, (NO_PHASE if placed.before is None else placed.before, value))
-    elif kind == NPS and value in NPS_ANSWERS:
+    else:
         _add(tally.nps, value)
+
+
+def _is_answer(placed: Placed) -> bool:
+    kind, value = placed.touchpoint.kind, placed.touchpoint.value
+    return (kind == RATING and value in RATINGS) or (kind == NPS and value in NPS_ANSWERS)
 
 
 def _count_months(tally: JourneyTally, journey: Journey, window: Window) -> None:
@@ -322,6 +329,7 @@ def _count_trip(tally: JourneyTally, trip: Trip) -> None:
         _add(tally.lost, (last, trip.store))
     if trip.bought_at_ms is not None:
         tally.bought += 1
+        tally.answered += any(map(_is_answer, trip.touchpoints))
         _add(tally.buying_trips, trip.store)
         _add(tally.buying_cents, trip.store, trip.spent_cents)
         _add(tally.minutes_to_buy, (is_loop, (trip.bought_at_ms - trip.opened_at_ms) // MINUTE_MS))

@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync_server import tables
+from sync_server.journeys.filters import Filters
+from sync_server.journeys.model_file import load_models
+from sync_server.journeys.rfm import RfmName
 from sync_server.journeys.route import ENTER, LEAVE, Route, RouteTally, route_of
-from sync_server.journeys.route_reading import walking_route
+from sync_server.journeys.service import DEFAULT_MODEL, walking_route
 
 if TYPE_CHECKING:
     from tests.office.journeys.conftest import Shop
@@ -43,10 +46,13 @@ def look(shop: "Shop", at: str, kind: str, department: str | None, person: int =
     )
 
 
-def day(shop: "Shop", store: str | None = None) -> Route:
+def day(shop: "Shop", store: str | None = None, filters: Filters | None = None) -> Route:
     shop.save()
-    days = (date(2017, 5, 14), date(2017, 5, 15))
-    return walking_route(shop.database, NOW_MS, *days, (store,) if store else ()).current
+    filters = filters or Filters(stores=(store,) if store else ())
+    model = load_models()[DEFAULT_MODEL]
+    first, end = date(2017, 5, 14), date(2017, 5, 15)
+    found = walking_route(shop.database, model, NOW_MS, first=first, end=end, filters=filters)
+    return found.current
 
 
 def ways(route: Route) -> dict[tuple[int, str, str], int]:
@@ -122,3 +128,25 @@ def test_who_enters_leaves_and_taking_a_visit_away_leaves_nothing(visits: list[l
     for visit in visits:
         tally.add(visit, -1)
     assert route_of(tally) == Route(0, (), ())
+
+
+def test_the_route_of_a_segment_is_that_of_its_customers_visits(shop: "Shop") -> None:
+    stock(shop)
+    buy(shop, "2017-05-14T10:00", "bm", person=1)
+    buy(shop, "2017-05-14T11:00", "m", person=2)
+    buy(shop, "2017-05-14T12:00", "x")
+    look(shop, "2017-05-14T09:00", "price_check", "meat", person=1)
+    look(shop, "2017-05-14T09:01", "price_check", "bread", person=2)
+    all_segments = day(shop, filters=Filters(segments=tuple(RfmName)))
+    assert all_segments.visits == 2
+    (first,) = {name for name in RfmName if day(shop, filters=Filters(segments=(name,))).visits}
+    assert ways(day(shop, filters=Filters(segments=(first,)))) == ways(all_segments)
+
+
+def test_the_route_of_a_campaign_is_that_of_whom_it_reached(shop: "Shop") -> None:
+    stock(shop)
+    buy(shop, "2017-05-14T10:00", "bm", person=1)
+    buy(shop, "2017-05-14T11:00", "x", person=2)
+    shop.voucher("2017-05-14T10:00", "printed", person=1, campaign="spring")
+    route = day(shop, filters=Filters(campaign="spring"))
+    assert ways(route) == {(0, ENTER, "bread"): 1, (1, "bread", "meat"): 1, (2, "meat", LEAVE): 1}
