@@ -44,9 +44,10 @@ SPREAD_S_MAX = 0.3
 BYTES_A_SECOND_MAX = 512 * 1024
 """What a till takes of the line on average when much changes: it rests after a large part."""
 SPENT_DELTA = "vouchers-delta"
+NO_DELTA = "base"
+"""The office has no deltas over the base that the till has."""
 NO_PLACE = "downloads"
 """The office sends the base to as many tills as it can at this moment."""
-MEMBER_PARTS = (PartName.MEMBERS, PartName.MEMBERS_DELTA)
 PARTS = (
     PartName.OFFERS,
     PartName.VOUCHERS,
@@ -85,7 +86,11 @@ class Feed:
         self._spent_since = ""
         self._spent: _Spent = {}
         self._fetched_bytes = 0
+        self._newest = ""
+        """The office's base, as it last said."""
         self._base_seen = ""
+        self._ended_base = ""
+        """A base that this till has, and that the office has no deltas over any more."""
         self._base_not_before_s = 0.0
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = self.identity.key
@@ -150,8 +155,9 @@ class Feed:
     def _step(self, wait_s: int) -> bool:
         known = {str(part): self._versions.get(part, "") for part in PARTS}
         is_put_off = time.monotonic() < self._base_not_before_s
-        versions = self.office.versions(known, wait_s, MEMBER_PARTS if is_put_off else ())
+        versions = self.office.versions(known, wait_s, self._later() if is_put_off else ())
         self.answered()
+        self._newest = versions.get(PartName.MEMBERS, "")
         if wait_s and any(versions.get(part, has) != has for part, has in known.items()):
             self._stopped.wait(SPREAD_S_MAX * self.jitter())
         is_fresh = False
@@ -168,7 +174,11 @@ class Feed:
             # Read anew: a base that was fetched came with its delta.
             if versions.get(part, "") == self._versions.get(part, "") or part not in versions:
                 continue
-            if part in MEMBER_PARTS and self._puts_off(versions[PartName.MEMBERS]):
+            if part is PartName.MEMBERS and self._puts_off(versions[part]):
+                # Deltas over the base that is here go on; the next question waits for those.
+                is_fresh = is_fresh or not is_put_off
+                continue
+            if part is PartName.MEMBERS_DELTA and part in self._later():
                 continue
             try:
                 if take(versions[part]):
@@ -181,14 +191,22 @@ class Feed:
                 # The base alone has to wait; prices and vouchers go on.
                 pause_s = retry_wait_s(0, self.jitter, error.retry_after_s)
                 self._base_not_before_s = time.monotonic() + pause_s
+                is_fresh = True
             except _FAILURES as error:
                 failure = failure or error
         if failure is not None:
             raise failure
         return is_fresh
 
+    def _later(self) -> tuple[PartName, ...]:
+        """What the till does not ask for while it puts the base off."""
+        base = self._versions.get(PartName.MEMBERS, "")
+        if base and base != self._ended_base:
+            return (PartName.MEMBERS,)
+        return (PartName.MEMBERS, PartName.MEMBERS_DELTA)
+
     def _puts_off(self, base: str) -> bool:
-        """Whether a base that is new is left for later, with the delta over it.
+        """Whether a base that is new is left for later.
 
         Tills have each a moment of its own in the window that the office names. A till that finds
         no member at all does not wait.
@@ -256,7 +274,12 @@ class Feed:
                 return False
             lookup = self._members.take_delta(delta.data)
         except (OfficeRefused, IndexRefused) as error:
-            if isinstance(error, IndexRefused) or error.code == "base":
+            if isinstance(error, OfficeRefused) and error.code == NO_DELTA and base != self._newest:
+                # The new base will come at this till's moment; until then there is this one.
+                log.info("no more deltas over this base", base=base)
+                self._ended_base = base
+                return False
+            if isinstance(error, IndexRefused) or error.code == NO_DELTA:
                 log.warning("the member index is fetched anew", reason=error.message)
                 self._forget_members()
             raise

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 from sqlmodel import col
 
 from native.matcher import MemberIndex, Scheme, build
+from sync_server.feed.former import forget_removed
 from sync_server.office import Office
 from sync_server.registry.generations import (
     Generation,
@@ -30,7 +31,7 @@ from sync_server.registry.generations import (
     set_base,
 )
 from sync_server.registry.schemes import canonical, load_schemes
-from sync_server.tables import Identifier, RemovedIdentifier
+from sync_server.tables import Identifier
 
 log = structlog.get_logger("feed")
 
@@ -94,9 +95,8 @@ def current_base(office: Office) -> BaseFile:
 
 
 def rebase(office: Office) -> BaseFile:
-    """Builds a base of the members as they are now; deltas begin at it when it is there.
-
-    What is removed up to then is forgotten: no index that tills still get can have it.
+    """Builds a base of the members as they are now; deltas begin at it when it is there, and go on
+    over the base before for as long as tills may have that (`sync_server.feed.former`).
     """
     with _builder(_directory(office)):
         return _begin_anew(office, load_schemes(office.settings.data_dir))
@@ -146,9 +146,7 @@ def _begin_anew(office: Office, schemes: tuple[Scheme, ...]) -> BaseFile:
     built = _build(office, schemes, Label(begins, shape_of(schemes, office.keys.public_key())))
     with office.database.write() as connection:
         set_base(connection, begins)
-        connection.execute(
-            delete(RemovedIdentifier).where(col(RemovedIdentifier.generation) <= begins.generation)
-        )
+        forget_removed(connection)
     return built
 
 

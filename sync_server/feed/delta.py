@@ -11,13 +11,14 @@ from sqlalchemy import Connection, func, select, text
 from sqlmodel import col
 
 from native.matcher import build
-from sync_server.feed.base import BaseFile, entries
+from sync_server.feed.base import entries
 from sync_server.office import Office
 from sync_server.registry.generations import (
     NEVER_CHANGED,
     Generation,
     Part,
     base_of,
+    former_bases,
     generations,
 )
 from sync_server.registry.schemes import load_schemes
@@ -40,12 +41,12 @@ class Changes(NamedTuple):
     oldest_removal_ms: int | None
 
 
-def changes_since(connection: Connection, base: BaseFile) -> Changes | None:
-    """What changed since `base`; None when it is not the current base any more."""
+def changes_since(connection: Connection, begins: Generation) -> Changes | None:
+    """What changed since the base that `begins` there; None when no deltas go out over it."""
     states = generations(connection)
-    if base_of(states) != base.label.begins:
+    if base_of(states) != begins and all(f.begins != begins for f in former_bases(states)):
         return None
-    since = base.label.begins.generation
+    since = begins.generation
     added = connection.execute(
         select(func.count()).select_from(Identifier).where(col(Identifier.generation) > since)
     ).scalar_one()
@@ -64,9 +65,11 @@ def snapshot(connection: Connection) -> None:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
 
-def build_delta(office: Office, connection: Connection, base: BaseFile, changes: Changes) -> Delta:
-    """The delta over `base` of `changes`, read in the same snapshot."""
-    since = base.label.begins.generation
+def build_delta(
+    office: Office, connection: Connection, begins: Generation, changes: Changes
+) -> Delta:
+    """The delta over that base of `changes`, read in the same snapshot."""
+    since = begins.generation
     if changes.at.generation <= since:
         return Delta("", b"", 0)
     schemes = load_schemes(office.settings.data_dir)

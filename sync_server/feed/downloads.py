@@ -17,7 +17,7 @@ AGAIN_S = 30
 LINE_BYTES_A_S = 12_500_000
 """What tills may take of the office's line on average while a new base goes out: 100 Mbit/s."""
 SPREAD_S_MAX = 900
-"""The longest window. A till that waits has the base before, and gets no delta over it."""
+"""The longest window. A till that waits has the base before, and gets deltas over it."""
 
 
 def spread_s(tills: int, base_bytes: int) -> int:

@@ -6,9 +6,11 @@ import time
 import structlog
 
 from sync_server.errors import OfficeError, Refused
-from sync_server.feed.base import BaseFile, current_base, rebase
+from sync_server.feed.base import BaseFile, Label, current_base, rebase
 from sync_server.feed.delta import Changes, Delta, build_delta, changes_since, snapshot
+from sync_server.feed.former import end_former
 from sync_server.office import Office
+from sync_server.registry.generations import FORMER_BASES_MAX, former_bases, generations
 
 log = structlog.get_logger("feed")
 
@@ -24,6 +26,8 @@ REBASE_REST_S_MIN = 60.0
 REBASE_REST_FACTOR = 5
 """Between two bases there is at least this many times what the last one took."""
 TRIES_MAX = 3
+LOOK_EVERY_S = 60.0
+"""How often a process looks whether the deltas over a former base can end."""
 
 
 class MemberFiles:
@@ -31,8 +35,9 @@ class MemberFiles:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: tuple[str, Delta] | None = None
-        """The last delta, and the version of the base it lies over."""
+        self._kept: dict[str, Delta] = {}
+        """The last delta, by the version of the base it lies over."""
+        self._look_at_s = 0.0
         self._rebasing: threading.Thread | None = None
         self._rest_until_s = 0.0
 
@@ -41,41 +46,70 @@ class MemberFiles:
         return current_base(office)
 
     def delta(self, office: Office, base_version: str) -> Delta:
-        """The delta over the base a till has. Raises `Refused` when that base is not current."""
+        """The delta over the base a till has, which may be a former one.
+
+        Raises `Refused` when none goes out over that base.
+        """
         for _ in range(TRIES_MAX):
-            base = current_base(office)
-            if base.label.version != base_version:
+            current = current_base(office)
+            label = self._label(office, current, base_version)
+            if label is None:
                 raise Refused(
                     409,
                     "base",
-                    "The till's member index is not the one that deltas begin at.",
+                    "The till's member index is not one that deltas go out over.",
                     "Fetch the base anew: GET /v1/feed/members",
                 )
             # Tills ask all at once: one builds, the others get what it built.
             with self._lock:
-                delta = self._delta(office, base)
+                delta = self._delta(office, current, label)
             if delta is not None:
                 return delta
         raise Refused(503, "busy", "The member index is being built.", "Ask again later.")
 
-    def _delta(self, office: Office, base: BaseFile) -> Delta | None:
+    def look(self, office: Office) -> None:
+        """Now and then ends what no till needs any more. Cheap; whoever asks for news calls it."""
+        now_s = time.monotonic()
+        if now_s >= self._look_at_s:
+            self._look_at_s = now_s + LOOK_EVERY_S
+            try:
+                end_former(office)
+            except OfficeError as error:
+                # The till that asked has nothing to do with it; the next look tries again.
+                log.warning("former bases kept", code=error.code, message=error.message)
+
+    def _label(self, office: Office, current: BaseFile, base_version: str) -> Label | None:
+        if current.label.version == base_version:
+            return current.label
+        with office.database.read() as connection:
+            former = former_bases(generations(connection))
+        labels = (Label(each.begins, current.label.shape) for each in former)
+        return next((label for label in labels if label.version == base_version), None)
+
+    def _delta(self, office: Office, current: BaseFile, label: Label) -> Delta | None:
         with office.database.read() as connection:
             snapshot(connection)
-            changes = changes_since(connection, base)
+            changes = changes_since(connection, label.begins)
             if changes is None:
+                self._kept.pop(label.version, None)
                 return None
-            kept = self._kept
-            if kept is not None and kept[0] != base.label.version:
-                kept = None
-            if kept is not None and kept[1].version == changes.at.version:
-                return kept[1]
-            if is_base_due(changes, base.count(office), office.now_ms()):
+            kept = self._kept.get(label.version)
+            if kept is not None and kept.version == changes.at.version:
+                return kept
+            if label == current.label and is_base_due(
+                changes, current.count(office), office.now_ms()
+            ):
                 self._rebase_beside(office)
             if changes.entries <= DELTA_ENTRIES_MAX:
-                fresh = build_delta(office, connection, base, changes)
-                self._kept = (base.label.version, fresh)
-                return fresh
-        return None if kept is None else kept[1]
+                kept = build_delta(office, connection, label.begins, changes)
+                self._keep(label.version, kept)
+        return kept
+
+    def _keep(self, base_version: str, delta: Delta) -> None:
+        self._kept.pop(base_version, None)
+        self._kept[base_version] = delta
+        while len(self._kept) > 1 + FORMER_BASES_MAX:
+            del self._kept[next(iter(self._kept))]
 
     def _rebase_beside(self, office: Office) -> None:
         if self._rebasing is not None and self._rebasing.is_alive():

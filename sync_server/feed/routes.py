@@ -2,7 +2,7 @@
 
 import base64
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ from sync_server.feed.base import READ_BYTES
 from sync_server.feed.conditional import NotModified, OutOfRange, Slice, Whole, choose
 from sync_server.feed.downloads import AGAIN_S, DOWNLOADS_AT_ONCE_MAX
 from sync_server.feed.parts import FeedContent, FeedParts
-from sync_server.feed.versions import feed_versions
+from sync_server.feed.versions import as_held, as_seen, feed_state
 from sync_server.feed.watch import differs
 from sync_server.registry.rotation import is_rotation_asked
 from wire.feed import (
@@ -74,7 +74,8 @@ async def get_feed(
 
     def ask() -> dict[str, str]:
         note_held(office, till_id, has)
-        return feed_versions(office)
+        _parts(request).members.look(office)
+        return feed_state(office)
 
     def asked() -> tuple[bool, int]:
         base = versions[PartName.MEMBERS]
@@ -84,13 +85,14 @@ async def get_feed(
         with office.database.read() as connection:
             return is_rotation_asked(connection, till_id), spread
 
-    versions = await sync_to_thread(ask)
+    state: Mapping[str, str] = await sync_to_thread(ask)
     put_off = later.split(",")
-    waits_for = {part: version for part, version in has.items() if part not in put_off}
-    if wait and not differs(waits_for, versions):
+    waits_for = {part: v for part, v in as_held(state, has).items() if part not in put_off}
+    if wait and not differs(waits_for, state):
         watch = _parts(request).watch
-        news = await watch.wait(till_id, waits_for, wait, lambda: feed_versions(office))
-        versions = versions if news is None else dict(news)
+        news = await watch.wait(till_id, waits_for, wait, lambda: feed_state(office))
+        state = state if news is None else news
+    versions = as_seen(state, has.get(PartName.MEMBERS, ""))
     is_asked, spread = await sync_to_thread(asked)
     return FeedVersions(versions, office.now_ms(), is_asked, spread)
 
@@ -148,8 +150,9 @@ def get_members(request: AnyRequest) -> Response[Any]:
     "/v1/feed/members-delta",
     operation_id="getMemberDelta",
     summary="The member index: what changed since the base",
-    description=f"{_ABOUT} A delta of `native.matcher` over the base of version `base`: additions, "
-    "and tombstones for identifiers that were removed.",
+    description=f"{_ABOUT} A delta of `native.matcher` over the base of version `base`, also a "
+    "former one for as long as tills may have it: additions, and tombstones for identifiers that "
+    "were removed.",
     tags=["tills"],
     security=[{"till": []}],
     media_type=INDEX_CONTENT_TYPE,

@@ -1,5 +1,7 @@
 """The version of every part of the feed, as it is now."""
 
+from collections.abc import Mapping
+
 from sqlalchemy import Connection
 
 from sync_server.feed.base import Label, shape_of
@@ -9,20 +11,50 @@ from sync_server.registry.generations import (
     Generation,
     Part,
     base_of,
+    former_bases,
     generations,
 )
 from sync_server.registry.schemes import load_schemes
 from wire.feed import PartName
 
 
-def feed_versions(office: Office) -> dict[str, str]:
-    """What `wire.feed.FeedVersions` says. Builds nothing."""
+def feed_versions(office: Office, base: str = "") -> dict[str, str]:
+    """What `wire.feed.FeedVersions` says to a till that has the base of that version.
+
+    Builds nothing.
+    """
+    return as_seen(feed_state(office), base)
+
+
+def feed_state(office: Office) -> dict[str, str]:
+    """The version of every part, and of the deltas over former bases (`over`). Builds nothing."""
     shape = shape_of(load_schemes(office.settings.data_dir), office.keys.public_key())
     with office.database.read() as connection:
-        return versions_of(connection, shape)
+        return state_of(connection, shape)
 
 
-def versions_of(connection: Connection, shape: str) -> dict[str, str]:
+def over(base: str) -> str:
+    """What the delta over a former base is called among versions; no till hears that name."""
+    return f"{PartName.MEMBERS_DELTA}@{base}"
+
+
+def as_seen(state: Mapping[str, str], base: str) -> dict[str, str]:
+    """`state` for a till that has `base`: while that is a former one, the delta is that over it."""
+    seen = {part: version for part, version in state.items() if "@" not in part}
+    seen[PartName.MEMBERS_DELTA] = state.get(over(base), seen[PartName.MEMBERS_DELTA])
+    return seen
+
+
+def as_held(state: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
+    """What a till says it has, by the names of `state`."""
+    own = over(known.get(PartName.MEMBERS, ""))
+    return {
+        own if part == PartName.MEMBERS_DELTA and own in state else part: version
+        for part, version in known.items()
+    }
+
+
+def state_of(connection: Connection, shape: str) -> dict[str, str]:
     """The versions as committed, with schemes of `shape` (`sync_server.feed.base`)."""
     states = generations(connection)
     members = states.get(Part.MEMBERS, NEVER_CHANGED)
@@ -39,6 +71,10 @@ def versions_of(connection: Connection, shape: str) -> dict[str, str]:
         PartName.VOUCHERS: _version(states.get(Part.VOUCHERS)),
         PartName.MEMBERS: base,
         PartName.MEMBERS_DELTA: delta,
+        **{
+            over(Label(former.begins, shape).version): members.version
+            for former in former_bases(states)
+        },
     }
 
 

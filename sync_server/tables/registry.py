@@ -149,7 +149,8 @@ class FeedPart(Table, table=True):
     """The generation of a part of the feed ("members", "products", "offers", "vouchers").
 
     Counted up in the transaction that changes the part: its row lock makes the order of the
-    generations the order of the commits. "members-base" is the generation that deltas begin at.
+    generations the order of the commits. "members-base" is the generation that deltas begin at,
+    "members-base-1" and so on those that they began at before, while tills may have such a base.
     """
 
     part: str = Field(primary_key=True, max_length=16)

@@ -8,20 +8,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from sync_server.feed.base import rebase
 from sync_server.feed.versions import feed_versions
 from sync_server.office import open_office
+from sync_server.registry.members import MemberRow, remove_identifiers, store_members
 from sync_server.registry.stores import add_store
 from sync_server.registry.tills import TillRow, add_till, list_tills
 from sync_server.settings import read_settings
+from terminal_agent import feed as feed_module
 from terminal_agent.feed import Feed
 from terminal_agent.identity import Identity, enrol
 from terminal_agent.known import Known
@@ -107,6 +111,16 @@ class ServedOffice:
         file.write_text("member,card\n" + "".join(f"{m},{card(m)}\n" for m in members))
         self.command("members", "import", str(file))
 
+    def add_member(self, member: int) -> None:
+        """As an import does, without a process for it."""
+        row = MemberRow(member, None, (("card", card(member)),))
+        with self.office.database.write() as connection:
+            store_members(connection, [(1, row)], self.office.keys, self.office.now_ms())
+
+    def remove_member(self, member: int) -> None:
+        with self.office.database.write() as connection:
+            remove_identifiers(connection, member, self.office.now_ms())
+
     def stop(self) -> int:
         """Asks it to stop; the exit status."""
         assert self.process is not None
@@ -142,7 +156,9 @@ class OnlineTill:
 
     def __init__(self, served: ServedOffice, directory: Path, till_id: str) -> None:
         self.client = httpx.Client(trust_env=False, timeout=WAIT_S_MAX)
-        self.identity = enrolled(served, till_id, self.client)
+        # By a client of its own: a stop ends the connection that the till's own one opened.
+        with httpx.Client(trust_env=False, timeout=WAIT_S_MAX) as enrolling:
+            self.identity = enrolled(served, till_id, enrolling)
         self.office = Office(served.url, self.identity, self.client)
         self.learnt: list[Known] = []
         self.feed = Feed(
@@ -253,6 +269,32 @@ def test_a_voucher_redeemed_at_one_till_is_refused_at_another_within_two_seconds
     assert wait_for(lambda: spent() is not None) < NEWS_S_MAX
     assert spent() is VoucherRefusal.ALREADY_REDEEMED
     other.client.close()
+
+
+def test_a_till_that_has_not_fetched_the_new_base_knows_a_new_member_within_two_seconds(
+    served: ServedOffice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "spread_share", lambda *_: 1.0)
+    with OnlineTill(served, tmp_path, "till-9") as till:
+        versions = till.office.versions
+
+        def over_a_quarter(*given: Any) -> Mapping[str, str]:
+            # The window of a large fleet, which this one is not.
+            said = versions(*given)
+            till.office.base_spread_s = 900
+            return said
+
+        monkeypatch.setattr(till.office, "versions", over_a_quarter)
+        base = (tmp_path / "till-9" / "members").read_bytes()
+        new = rebase(served.office).label.version
+        wait_for(lambda: till.feed._base_seen == new)
+        for member in (60, 61):
+            assert till.finds(member) is None
+            served.add_member(member)
+            assert wait_for(lambda: till.finds(member) == member) < NEWS_S_MAX  # noqa: B023
+        served.remove_member(60)
+        assert wait_for(lambda: till.finds(60) is None) < NEWS_S_MAX
+        assert (tmp_path / "till-9" / "members").read_bytes() == base
 
 
 def test_tills_that_wait_hold_no_threads_and_a_stop_does_not_wait_for_them(

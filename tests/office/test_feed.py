@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,13 @@ from sync_server.feed import members, watch
 from sync_server.feed.base import current_base, rebase
 from sync_server.feed.conditional import NotModified, OutOfRange, Slice, Whole, choose
 from sync_server.feed.delta import Changes
+from sync_server.feed.former import FORMER_MS_MAX
 from sync_server.feed.parts import FeedParts
 from sync_server.feed.versions import feed_versions
 from sync_server.feed.watch import LOOK_EVERY_S, FeedWatch
 from sync_server.keys import OfficeKeys
 from sync_server.projector import start_over
-from sync_server.registry.generations import Generation
+from sync_server.registry.generations import FORMER_BASES_MAX, Generation
 from sync_server.registry.members import MemberRow, remove_identifiers, store_members
 from sync_server.registry.offers import add_offer, withdraw_offer
 from sync_server.registry.products import store_products
@@ -361,9 +363,12 @@ def test_a_new_base_is_built_when_the_delta_has_grown_and_forgets_what_was_remov
     parts.members.settle()
     second = till.request("GET", "/v1/feed/members")
     assert version_of(second) != first
-    assert desk.rows(RemovedIdentifier) == []
     index = fetch(till, tmp_path)
     assert [index.find("card", card(number)) for number in range(4)] == [None, 1, 2, 3]
+    assert len(desk.rows(RemovedIdentifier)) == 1
+    desk.clock.ms += FORMER_MS_MAX + 1
+    till.request("GET", "/v1/feed")
+    assert desk.rows(RemovedIdentifier) == []
     assert till.request("GET", f"/v1/feed/members-delta?base={first}").status_code == 409
 
 
@@ -420,12 +425,12 @@ def test_an_office_that_lost_its_files_builds_the_same_base_again(
         st.one_of(
             st.tuples(st.just("add"), st.integers(0, 11), st.integers(0, 3)),
             st.tuples(st.just("remove"), st.integers(0, 11), st.just(0)),
-            st.tuples(st.sampled_from(["rebase", "fetch"]), st.just(0), st.just(0)),
+            st.tuples(st.sampled_from(["rebase", "base", "fetch"]), st.just(0), st.just(0)),
         ),
         max_size=14,
     )
 )
-def test_whatever_is_added_removed_and_rebased_a_till_finds_what_the_registry_has(
+def test_whatever_is_added_removed_and_rebased_a_till_of_any_base_finds_what_the_registry_has(
     steps: list[tuple[str, int, int]],
     desk: "Desk",
     add_members: Callable[..., None],
@@ -440,6 +445,10 @@ def test_whatever_is_added_removed_and_rebased_a_till_finds_what_the_registry_ha
         path.unlink()
     with office.database.write() as connection:
         connection.execute(delete(FeedPart))
+    base = files.base(office)
+    held = tmp_path / "held"
+    shutil.copyfile(base.path, held)
+    since_base = 0
     for what, number, member in [*steps, ("fetch", 0, 0)]:
         tokens = [identifier_token(office.keys.identifier_key, "card", card(number))]
         owners = {row["token"]: row["member"] for row in desk.rows(Identifier)}
@@ -449,12 +458,15 @@ def test_whatever_is_added_removed_and_rebased_a_till_finds_what_the_registry_ha
             remove(desk, owners[tokens[0]], tokens)
         elif what == "rebase":
             rebase(office)
-        elif what == "fetch":
-            base = files.base(office)
+            since_base += 1
+        elif what == "base" or since_base > FORMER_BASES_MAX:
+            base, since_base = files.base(office), 0
+            shutil.copyfile(base.path, held)
+        if what == "fetch":
             delta = files.delta(office, base.label.version)
             (tmp_path / "delta").write_bytes(delta.data)
             index = MemberIndex.open(
-                base.path,
+                held,
                 key=office.keys.identifier_key,
                 delta=tmp_path / "delta" if delta.version else None,
             )

@@ -510,7 +510,7 @@ def test_a_new_base_is_fetched_at_this_tills_own_moment_and_prices_at_once(
     assert "members" not in [name for name, _, _ in office.asked]
     assert learnt[-1].products[product(1)].price_cents == 999
     feed.step()
-    assert "later=members,members-delta" in office.asked[-1][1]
+    assert office.asked[-1][1].endswith("later=members")
     feed._base_not_before_s = 0.0  # its moment has come
     feed.step()
     assert learnt[-1].find_member("card", card(5)) == 77
@@ -545,3 +545,52 @@ def test_when_the_office_has_no_place_for_a_download_the_rest_goes_on(
     office.asked.clear()
     feed.step()
     assert "members" not in [name for name, _, _ in office.asked]
+
+
+def put_off(make: MakeFeed, office: _Office, tmp_path: Path) -> tuple[Feed, list[Known]]:
+    """A till that has base 5, and knows of base 7, which it will fetch later."""
+    based(office, tmp_path, "5", {card(1): 1, card(2): 2})
+    feed, learnt = make()
+    feed.step()
+    based(office, tmp_path, "7", {card(1): 1, card(2): 2, card(3): 3})
+    # What this office says to a till with base 5: a delta is there over that one, too.
+    office.parts["members-delta"] = FeedPart("7-1", index(tmp_path, {card(3): 3}, 7, 5))
+    office.spread_s = 900
+    assert feed.step()
+    return feed, learnt
+
+
+def test_a_till_that_puts_a_base_off_goes_on_with_deltas_over_the_one_it_has(
+    make: MakeFeed, office: _Office, tmp_path: Path
+):
+    feed, learnt = put_off(make, office, tmp_path)
+    assert learnt[-1].find_member("card", card(3)) == 3
+    delta = index(tmp_path, {card(3): 3, card(4): 4}, 8, 5, card(2))
+    office.parts["members-delta"] = FeedPart("8-1", delta)
+    assert feed.step()
+    found = [learnt[-1].find_member("card", card(n)) for n in (1, 2, 3, 4)]
+    assert found == [1, None, 3, 4]
+    assert office.asked[-1][:2] == ("members-delta", "base=5")
+    assert "members" not in [name for name, _, _ in office.asked[-4:]]
+    again, learnt = make()
+    again.load()
+    assert learnt[-1].find_member("card", card(4)) == 4
+
+
+def test_a_till_whose_base_gets_no_more_deltas_waits_for_its_moment_and_asks_for_none(
+    make: MakeFeed, office: _Office, tmp_path: Path
+):
+    feed, learnt = put_off(make, office, tmp_path)
+    office.parts["members-delta"] = FeedPart("9-1", b"-")
+    office.refused["members-delta"] = 409, "base"
+    assert not feed.step()
+    assert learnt[-1].find_member("card", card(3)) == 3
+    office.asked.clear()
+    assert not feed.step()
+    assert [name for name, _, _ in office.asked] == [""]
+    assert office.asked[-1][1].endswith("later=members,members-delta")
+    del office.refused["members-delta"]
+    office.parts["members-delta"] = FeedPart("", b"")
+    feed._base_not_before_s = 0.0  # its moment has come
+    assert feed.step()
+    assert (tmp_path / "feed" / "members").read_bytes() == office.parts["members"].data

@@ -40,9 +40,10 @@ class FeedDoor:
         asked = {name: values[0] for name, values in parse_qs(query).items()}
         match path.removeprefix("/v1/feed").removeprefix("/"):
             case "":
-                note_held(office, till_id, read_known(asked.get("known", "")))
-                versions = FeedVersions(feed_versions(office), office.now_ms())
-                return Answer(200, msgspec.json.encode(versions))
+                known = read_known(asked.get("known", ""))
+                note_held(office, till_id, known)
+                versions = feed_versions(office, known.get("members", ""))
+                return Answer(200, msgspec.json.encode(FeedVersions(versions, office.now_ms())))
             case "offers":
                 return _whole(message, self._parts.offers(office))
             case "products":
