@@ -12,6 +12,7 @@ import pytest
 from sync_server.dashboard.api import CURSOR_HEADER, MORE_HEADER
 from sync_server.journeys.changes import ChangePage
 from sync_server.journeys.person import PersonJourney
+from sync_server.journeys.rfm import RfmName
 from sync_server.journeys.route import RouteSummary
 from sync_server.journeys.summary import Summary
 
@@ -45,6 +46,18 @@ def test_the_walking_route_of_a_segment_is_of_fewer_visits(week: "Week") -> None
     assert 0 < members["current"]["visits"] < everybody["current"]["visits"]
     html = week.desk.get("/route?first=2017-05-15&last=2017-05-21&segment=champions").text
     assert re.search(r'<option value="champions" selected', html)
+
+
+@pytest.mark.parametrize("place", ["/", "/route"])
+def test_a_segment_that_nobody_is_in_is_not_told_as_days_without_sales(
+    week: "Week", place: str
+) -> None:
+    found = week.desk.get(f"/v1/summary?{DAYS}").json()["current"]["rfm"]["segments"]
+    empty = min(set(RfmName) - {one["segment"] for one in found if one["persons"]})
+    days = "first=2017-05-15&last=2017-05-21"
+    html = week.desk.get(f"{place}?{days}&segment={empty}&lang=en").text
+    assert "None of these customers bought in this period." in html
+    assert "There is no sale in this period." not in html
 
 
 def test_a_journey_is_given_as_a_table_of_touchpoints(week: "Week") -> None:
