@@ -47,6 +47,7 @@ from sync_server.touchpoints import routes as touchpoint_routes
 from sync_server.touchpoints import serving as touchpoint_serving
 
 STOP_WAIT_S_MAX = 10
+WARM_UP_AFTER_S = 10.0
 GC_ALLOCATIONS_MIN = 50_000
 """Allocations between two looks of the collector: a batch makes thousands, and no cycles."""
 REQUEST_BYTES_MAX = 64 * 1024
@@ -125,8 +126,10 @@ def application() -> Litestar:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS_MIN)
-    # The first summary shall not wait for it; nor shall the start.
-    threading.Thread(target=intervals.warm_up, name="warm-up", daemon=True).start()
+    # The first summary shall not wait for it; nor shall the tills that waited for the start.
+    warm_up = threading.Timer(WARM_UP_AFTER_S, intervals.warm_up)
+    warm_up.daemon = True
+    warm_up.start()
     return app
 
 

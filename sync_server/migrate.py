@@ -1,16 +1,22 @@
-"""Brings the database to this program's version, and tells which one it has."""
+"""Brings the database to this program's version, and tells which one it has.
+
+Alembic does the former. It is imported where it is needed: every command asks for the version, and
+few find an older one.
+"""
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 
 from sync_server.database import Database, Lock, lock_exclusive
 from sync_server.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(database: Database) -> tuple[str | None, str]:
@@ -31,6 +37,8 @@ def migrate(database: Database) -> tuple[str | None, str]:
                 f"The database is at version {before}, which this program does not know.",
                 "A later program made it; run that one, or put back the backup from before.",
             )
+        from alembic import command
+
         command.upgrade(_config(connection), "head")
         return before, newest_version()
 
@@ -49,23 +57,28 @@ def require_current(database: Database) -> None:
 
 def version(connection: Connection) -> str | None:
     """The version the database is at, None when it is empty."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-@cache
 def newest_version() -> str:
     """The version this program's tables are."""
-    return ScriptDirectory.from_config(_config(None)).get_current_head() or ""
+    return max(_versions())
 
 
 @cache
 def _versions() -> frozenset[str]:
-    scripts = ScriptDirectory.from_config(_config(None))
-    return frozenset(script.revision for script in scripts.walk_revisions())
+    # The name of a version's file begins with it.
+    return frozenset(
+        path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py")
+    )
 
 
-def _config(connection: Connection | None) -> Config:
+def _config(connection: Connection | None) -> "Config":
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     return config

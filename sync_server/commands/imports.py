@@ -1,4 +1,4 @@
-"""`members import`, `products import`."""
+"""`products import`, and what `members import` does."""
 
 import csv
 import os
@@ -20,7 +20,6 @@ from sync_server.registry.schemes import load_schemes
 ROWS_SHOWN_MAX = 10
 SOME_REFUSED = 1
 
-members_app = typer.Typer(help="Loyalty members.", no_args_is_help=True)
 products_app = typer.Typer(help="The price list.", no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="CSV, or JSON lines (.jsonl).")]
@@ -30,7 +29,6 @@ Aside = Annotated[
 ]
 
 
-@members_app.command("import")
 def import_members(file: File, refused: Aside = None, data: DataDir = None) -> None:
     """Adds and changes members. Columns: member, enrolled_at, and one a scheme (card, phone).
 

@@ -1,4 +1,4 @@
-"""`members remove`, `members density`."""
+"""`members import`, `members remove`, `members density`."""
 
 import random
 from typing import Annotated, NamedTuple
@@ -7,11 +7,15 @@ import typer
 from msgspec import Struct
 
 from sync_server.commands.console import AsJson, DataDir, opened, print_json, print_table
+from sync_server.commands.imports import import_members
 from sync_server.errors import RegistryError
 from sync_server.feed.density import SchemeDensity, scheme_densities
 from sync_server.registry.members import remove_identifiers
 from sync_server.registry.schemes import canonical, load_schemes
 from wire.identifiers import identifier_token
+
+members_app = typer.Typer(help="Loyalty members.", no_args_is_help=True)
+members_app.command("import")(import_members)
 
 SAMPLE_DEFAULT = 10_000
 SAMPLE_MAX = 10_000_000
@@ -29,6 +33,7 @@ class _Given(NamedTuple):
     number: str
 
 
+@members_app.command("remove")
 def remove_member(
     member: Annotated[int, typer.Argument(metavar="MEMBER", min=0, help="Your number.")],
     identifier: Annotated[
@@ -62,6 +67,7 @@ def remove_member(
     typer.echo(f"Member {member} lost {removed} identifier{'' if removed == 1 else 's'}.")
 
 
+@members_app.command()
 def density(
     sample: Annotated[
         int, typer.Option(min=1, max=SAMPLE_MAX, help="Single errors tried a scheme.")

@@ -12,7 +12,6 @@ try:
     pa: Any = import_module("pyarrow")
     pc: Any = import_module("pyarrow.compute")
     pq: Any = import_module("pyarrow.parquet")
-    pads: Any = import_module("pyarrow.dataset")
     pafs: Any = import_module("pyarrow.fs")
 except ModuleNotFoundError as error:
     raise OfficeError(

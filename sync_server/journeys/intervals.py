@@ -18,7 +18,7 @@ class Interval(Struct, frozen=True):
 
 
 def warm_up() -> None:
-    """Imports what intervals take: an office does it beside its start."""
+    """Imports what intervals take: an office does it some seconds after its start."""
     _proportion()
 
 

@@ -3,6 +3,8 @@
 import json
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -64,6 +66,30 @@ def failed(result: Result) -> str:
     assert "Traceback" not in result.err
     assert len(result.err.strip().splitlines()) >= 2, result.err
     return result.err
+
+
+def test_help_lists_every_command_and_a_slip_is_told(run: Run) -> None:
+    told = run("--help").out
+    assert all(f" {name} " in told for name in cli.COMMANDS)
+    slip = run("stroe", "list")
+    assert slip.status == 2
+    assert "store" in slip.err
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_is_there_by_its_name_alone(run: Run, name: str) -> None:
+    told = run(name, "--help")
+    assert told.status == 0
+    assert f"klantreis-office {name} " in told.out
+
+
+def test_a_command_loads_none_of_what_others_need() -> None:
+    code = "import sys; from sync_server.cli import app_for; app_for(['user']); print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "sync_server.commands.users" in loaded
+    assert not {"pyarrow", "pandas", "alembic", "numpy", "granian"} & set(loaded)
 
 
 def test_a_shop_is_set_up_from_the_command_line(run: Run, tmp_path: Path) -> None:

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from scripts.virtual.postgresql import PostgreSQL
 
 NAMES = count(1)
-VERSIONS = [
-    script.revision
-    for script in ScriptDirectory.from_config(migrations._config(None)).walk_revisions()
-]
+SCRIPTS = ScriptDirectory.from_config(migrations._config(None))
+VERSIONS = [script.revision for script in SCRIPTS.walk_revisions()]
 Rows = dict[str, list[dict[str, Any]]]
 MADE_ANEW = {"sale_day": "0008"}
 """Had another shape before a version; the projector makes them of the other tables."""
@@ -87,6 +85,11 @@ def rows(database: Database) -> Rows:
             table.name: [dict(row) for row in connection.execute(select(table)).mappings()]
             for table in tables(connection).sorted_tables
         }
+
+
+def test_the_files_of_the_versions_are_named_after_them() -> None:
+    assert migrations._versions() == set(VERSIONS)
+    assert newest_version() == SCRIPTS.get_current_head()
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.engine import URL
 from typer.testing import CliRunner
 
-from sync_server.cli import app
+from sync_server.cli import app_for
 from sync_server.errors import OfficeError
 from sync_server.journeys import columns as reading
 from sync_server.journeys.arrow import pq
@@ -26,7 +26,9 @@ from tests.office.journeys.conftest import Shop
 
 
 def said(data: Path, *arguments: str) -> str:
-    result = CliRunner().invoke(app, ["journeys", *arguments, "--data", str(data)])
+    result = CliRunner().invoke(
+        app_for(["journeys"]), ["journeys", *arguments, "--data", str(data)]
+    )
     if isinstance(result.exception, OfficeError):
         raise result.exception
     assert result.exception is None, result.output

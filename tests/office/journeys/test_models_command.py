@@ -4,7 +4,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from sync_server.cli import app
+from sync_server.cli import app_for
 from sync_server.errors import OfficeError
 from sync_server.journeys.model_file import SHIPPED
 
@@ -12,7 +12,7 @@ SHIPPED_FILE = SHIPPED / "kijk-kies-koop-krijg-koester.toml"
 
 
 def said(*arguments: str) -> str:
-    result = CliRunner().invoke(app, arguments)
+    result = CliRunner().invoke(app_for(arguments), arguments)
     assert result.exception is None, result.exception
     return result.output
 
@@ -51,7 +51,7 @@ def test_all_faults_of_a_file_are_told(tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     text = SHIPPED_FILE.read_text().replace('role = "looking"', 'role = "lurking"')
     file.write_text(text.replace("quiet_days = 30", "quiet_days = 0", 1))
-    result = CliRunner().invoke(app, ["models", "check", str(file)])
+    result = CliRunner().invoke(app_for(["models"]), ["models", "check", str(file)])
     assert isinstance(result.exception, OfficeError)
     first, second = result.exception.message.splitlines()
     assert "line 14: phases[0].role: Invalid enum value 'lurking'" in first
@@ -59,7 +59,9 @@ def test_all_faults_of_a_file_are_told(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["models", "check", str(tmp_path / "none.toml")])
+    result = CliRunner().invoke(
+        app_for(["models"]), ["models", "check", str(tmp_path / "none.toml")]
+    )
     assert isinstance(result.exception, OfficeError)
     assert "none.toml cannot be read" in result.exception.message
     assert result.exception.fix

@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL
 from typer.testing import CliRunner
 
 from sync_server import tables
-from sync_server.cli import app
+from sync_server.cli import app_for
 from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import SHIPPED, ModelFilesError, Models, sound_models
 from sync_server.journeys.oddities import OddityName
@@ -157,7 +157,9 @@ def test_the_command_tells_what_to_do(
     monkeypatch.setenv("DATABASE_URL", database_url.render_as_string(hide_password=False))
     shop.sale("2017-05-10T10:00", 1, cents=-1)
     shop.save()
-    result = CliRunner().invoke(app, ["oddities", "--data", str(tmp_path / "data")])
+    result = CliRunner().invoke(
+        app_for(["oddities"]), ["oddities", "--data", str(tmp_path / "data")]
+    )
     assert result.exception is None, result.output
     lines = [line.strip() for line in result.output.splitlines()]
     assert "1  Sales below nothing" in lines

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import URL
 from typer.testing import CliRunner
 
-from sync_server.cli import app
+from sync_server.cli import app_for
 from sync_server.errors import OfficeError
 from sync_server.journeys.model import SETTING_NAMES, Settings, Trade
 from sync_server.journeys.model_file import SHIPPED, ModelFilesError, load_models, parse_model
@@ -154,7 +154,7 @@ def data(shop: "Shop", database_url: URL, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def said(data: Path, *arguments: str) -> str:
-    result = CliRunner().invoke(app, ["models", *arguments, "--data", str(data)])
+    result = CliRunner().invoke(app_for(["models"]), ["models", *arguments, "--data", str(data)])
     if isinstance(result.exception, OfficeError):
         raise result.exception
     assert result.exception is None, result.output

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.engine import URL
 from typer.testing import CliRunner
 
-from sync_server.cli import app
+from sync_server.cli import app_for
 from sync_server.errors import OfficeError
 from tests.office.journeys.conftest import Shop
 
@@ -27,7 +27,7 @@ def data(shop: Shop, database_url: URL, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def said(data: Path, *arguments: str) -> bytes:
-    result = CliRunner().invoke(app, [*arguments, "--data", str(data)])
+    result = CliRunner().invoke(app_for(arguments), [*arguments, "--data", str(data)])
     if isinstance(result.exception, OfficeError):
         raise result.exception
     assert result.exception is None, result.output
