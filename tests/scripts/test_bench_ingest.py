@@ -5,9 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import ingest
+from scripts.bench import ingest, ingest_sales
 from scripts.bench.ingest import Rates, Run, report
 from scripts.bench.ingest_sales import LINES_A_SALE, TILLS, shops
+
+
+@pytest.fixture(autouse=True)
+def _few_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Real baskets all the same; those of sixty days take four seconds to read.
+    monkeypatch.setattr(ingest_sales, "DAYS", 2)
 
 
 def figures(file: Path) -> dict[str, dict[str, object]]:
