@@ -37,8 +37,8 @@ typedef struct {
     int kind, check;
     /* by what the check sum lacks to a multiple of ten: */
     int8_t steps[10][20];       /* from a digit to the one that adds that much more, by row */
-    uint8_t swappable[10][200]; /* whether swapping two digits adds that much, by row of the right
-                                   one * 10 + the left one */
+    uint8_t swappable[10][20][16]; /* whether swapping two digits adds that much, by row of the
+                                      right one, and the left one */
     uint8_t solved[2][20];      /* the digit that mends a sum of 0 to 19, by parity of its place */
 } domain;
 
@@ -58,7 +58,7 @@ static inline void domain_fill(domain *d) {
                 for (int b = 0; b < 10; b++) {
                     const int before = share[!parity][a] + share[parity][b];
                     const int after = share[!parity][b] + share[parity][a];
-                    d->swappable[lacking][row_of(parity, b) * 10 + a] =
+                    d->swappable[lacking][row_of(parity, b)][a] =
                         a != b && (after - before + 20 - lacking) % 10 == 0;
                 }
             }

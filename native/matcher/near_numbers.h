@@ -4,6 +4,8 @@
 
 #include "near.h"
 
+#define QUERY_DIGITS_ROOM 24 /* no number has more digits; a whole number of vectors, below CANDIDATES_RUN */
+
 /* Makes room for a run of at most CANDIDATES_RUN candidates. */
 static inline void near_room(near_search *s) {
     if (UNLIKELY(s->waiting > BATCH_MAX - CANDIDATES_RUN)) near_flush(s);
@@ -60,12 +62,13 @@ static void near_mended(near_search *s, const digits *q, int from, int change) {
     near_room(s);
     const size_t n = (size_t)q->n;
     size_t at = (size_t)s->waiting;
+    const uint16_t first = (uint16_t)(change << 8 | from);
+    for (size_t i = 0; i < QUERY_DIGITS_ROOM; i++) s->what[at + i] = (uint16_t)(first + i);
     for (size_t i = (size_t)from; i < n; i++) {
         const uint64_t step = (uint64_t)(int64_t)steps[q->row[i]];
-        near_number(s, at++, whole + step * POWER_OF_TEN[n - 1 - i], change, i);
+        s->key[at++] = whole + step * POWER_OF_TEN[n - 1 - i];
     }
     s->waiting = (int)at;
-
 }
 
 static void near_substituted(near_search *s, const digits *q, int from, int change) {
@@ -80,7 +83,7 @@ static void near_substituted(near_search *s, const digits *q, int from, int chan
 
 /* Two neighbours changed places. */
 static void near_swapped(near_search *s, const digits *q, int change) {
-    const uint8_t *swappable = s->domain->swappable[lacking(q->sum)];
+    const uint8_t (*swappable)[16] = s->domain->swappable[lacking(q->sum)];
     const uint64_t whole = FIRST_KEY[q->n] + q->value;
     near_room(s);
     const size_t n = (size_t)q->n;
@@ -89,7 +92,7 @@ static void near_swapped(near_search *s, const digits *q, int change) {
     for (size_t i = 0; i + 1 < n; i++) {
         const uint64_t b = q->digit[i + 1];
         near_number(s, at, whole + (b - a) * NINE_TIMES_POWER[n - 2 - i], change, i);
-        at += swappable[q->row[i + 1] * 10 + a];
+        at += swappable[q->row[i + 1]][a];
         a = b;
     }
     s->waiting = (int)at;
