@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "journey": "journeys:journey",
     "oddities": "journeys:oddities",
     "changes": "journeys:changes",
+    "map": "maps:journey_map_file",
     "alarms": "quarantine:alarms",
     "import": "touchpoints:import_touchpoints",
     "store": "registry:store_app",

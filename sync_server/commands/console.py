@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from sync_server.errors import OfficeError
 from sync_server.office import Office, open_office
 from sync_server.settings import DATA_VARIABLE, Settings, read_settings
 
@@ -68,3 +69,14 @@ def shown_span(span_ms: int) -> str:
         if seconds >= length_s:
             return f"{seconds // length_s} {unit}"
     return f"{seconds} s"
+
+
+def write_file(content: bytes, out: Path) -> None:
+    """Writes a file that its owner alone may read. Raises `OfficeError`."""
+    try:
+        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise OfficeError(
+            "out", f"{out} cannot be written: {error.strerror}.", "Give another path."
+        ) from error

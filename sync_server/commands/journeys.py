@@ -1,6 +1,5 @@
 """`summary` and `journey`: what head office pulls, as text or JSON."""
 
-import os
 import sys
 from datetime import date, datetime
 from enum import StrEnum
@@ -15,6 +14,7 @@ from sync_server.commands.console import (
     opened,
     print_json,
     print_table,
+    write_file,
 )
 from sync_server.dashboard.wording import wording
 from sync_server.errors import OfficeError, RegistryError
@@ -144,13 +144,7 @@ def _write(sheet: Sheet, form: Format, out: Path | None) -> None:
     if out is None:
         sys.stdout.buffer.write(content)
         return
-    try:
-        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-    except OSError as error:
-        raise OfficeError(
-            "out", f"{out} cannot be written: {error.strerror}.", "Give another path."
-        ) from error
+    write_file(content, out)
     typer.echo(f"{out}: {len(sheet.rows)} rows.")
 
 

@@ -90,3 +90,25 @@ def test_a_file_that_cannot_be_is_refused_with_what_to_do(
     with pytest.raises(OfficeError, match=message) as refused:
         said(data, "summary", *DAYS, "--out", str(tmp_path / name))
     assert fix in refused.value.fix
+
+
+@pytest.mark.parametrize(("ending", "starts"), [("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_the_journey_map_is_written_to_a_file(
+    data: Path, tmp_path: Path, ending: str, starts: bytes
+) -> None:
+    out = tmp_path / f"map.{ending}"
+    told = said(data, "map", "--out", str(out), *DAYS, "--store", "north", "--lang", "nl").decode()
+    assert (
+        told
+        == f"{out}: 1 mei 2017 tot en met 31 mei 2017 · North · Van oriëntatie naar loyaliteit.\n"
+    )
+    assert out.read_bytes().startswith(starts)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    filled = out.read_bytes()
+    said(data, "map", "--out", str(out), "--blank")
+    assert out.read_bytes() != filled
+
+
+def test_a_map_in_a_format_that_is_none_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(OfficeError, match="not told by its name"):
+        said(data, "map", "--out", str(tmp_path / "map.png"))
