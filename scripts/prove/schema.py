@@ -167,11 +167,14 @@ def a_database(kind: str, directory: Path) -> Generator[URL]:
     if kind == SQLITE:
         yield URL.create("sqlite", database=str(directory / "office.db"))
         return
-    server = PostgreSQL(directory / "pg")
+    # Not below `directory`, which is this user's alone: as root, PostgreSQL runs as another.
+    own = Path(tempfile.mkdtemp(prefix="kr-pg-"))
+    server = PostgreSQL(own)
     try:
         yield server.create("office")
     finally:
         server.stop()
+        shutil.rmtree(own, ignore_errors=True)
 
 
 @contextmanager

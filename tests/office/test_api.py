@@ -22,7 +22,8 @@ from wire.feed import Product
 if TYPE_CHECKING:
     from tests.office.conftest import Desk, MakeSale, SimTill
 
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""The document, and what is refused before the database is asked."""
 UNDOCUMENTED = {"/schema", "/schema/openapi.json", "/schema/{path}"}
 
 
@@ -49,7 +50,7 @@ def checked(document: Mapping[str, Any], answer: httpx.Response, path: str) -> h
     return answer
 
 
-@only_sqlite
+@on_one_database
 def test_every_route_is_in_the_document(
     client: TestClient[Litestar], document: dict[str, Any]
 ) -> None:
@@ -64,7 +65,7 @@ def test_every_route_is_in_the_document(
     assert routes == said
 
 
-@only_sqlite
+@on_one_database
 def test_every_operation_says_who_may_and_what_it_refuses(document: dict[str, Any]) -> None:
     for path, item in document["paths"].items():
         for operation in item.values():
@@ -77,7 +78,7 @@ def test_every_operation_says_who_may_and_what_it_refuses(document: dict[str, An
                 assert "401" in operation["responses"], path
 
 
-@only_sqlite
+@on_one_database
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     text = json.dumps(document)
@@ -225,7 +226,7 @@ def test_quarantine_and_alarms_are_shown(desk: "Desk", till: "SimTill") -> None:
     assert (alarm["till_id"], alarm["code"]) == ("till-1", "chain")
 
 
-@only_sqlite
+@on_one_database
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/v1/nothing", 404), ("PUT", "/v1/events", 405), ("GET", "/v1/members/x", 404)],
@@ -241,7 +242,7 @@ def test_what_is_not_there_is_refused_like_everything_else(
     assert refusal["office_time_ms"] == desk.clock.ms
 
 
-@only_sqlite
+@on_one_database
 def test_a_fault_of_the_office_is_a_refusal_and_tells_nothing_inside(
     desk: "Desk", client: TestClient[Litestar]
 ) -> None:
@@ -253,7 +254,6 @@ def test_a_fault_of_the_office_is_a_refusal_and_tells_nothing_inside(
     assert "Traceback" not in answer.text
 
 
-@only_sqlite
 def test_a_database_that_is_gone_is_told_as_try_again(desk: "Desk") -> None:
     with desk.office.database.write() as connection:
         connection.execute(Watermark.metadata.tables["watermark"].delete())

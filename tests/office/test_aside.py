@@ -26,6 +26,8 @@ from wire.events import IssuedVoucher, VoucherOutcome, VoucherState
 if TYPE_CHECKING:
     from tests.office.conftest import Desk, MakeSale, SimTill
 
+on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""What is refused before the database is asked."""
 HASH = bytes(16)
 
 
@@ -267,7 +269,7 @@ def test_only_a_tills_own_events_are_taken(desk: "Desk", sale: "MakeSale") -> No
     assert refusal.code == "other_till"
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_an_unsigned_one_is_refused(desk: "Desk", till: "SimTill", sale: "MakeSale") -> None:
     sell(till, sale, 1)
     body = encode_aside(aside(till, 1, 1))

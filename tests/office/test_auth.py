@@ -27,6 +27,8 @@ from sync_server.tables import ApiUser, WebSession
 if TYPE_CHECKING:
     from tests.office.conftest import Desk
 
+on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""Guards, cookies, attempts: asked before the database, or as others that run on both."""
 PERSONAL = ("/v1/members/1", "/v1/summary", "/v1/persons/1/journey", "/")
 COMMON = ("/v1/stores", "/v1/tills", "/v1/quarantine", "/v1/alarms", "/metrics")
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -42,7 +44,7 @@ def sign_in(desk: "Desk", token: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("path", [*PERSONAL, *COMMON])
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_nothing_is_told_to_somebody_unknown(desk: "Desk", path: str) -> None:
     answer = desk.get(path, None)
     assert answer.status_code == 401
@@ -52,13 +54,13 @@ def test_nothing_is_told_to_somebody_unknown(desk: "Desk", path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [*PERSONAL, *COMMON])
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_a_program_that_sends_touchpoints_is_told_nothing(desk: "Desk", path: str) -> None:
     assert desk.get(path, Role.INTEGRATION).status_code == 403
 
 
 @pytest.mark.parametrize("path", PERSONAL)
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_an_admin_is_told_nothing_of_customers(desk: "Desk", path: str) -> None:
     answer = desk.get(path, Role.ADMIN)
     assert answer.status_code == 403
@@ -67,7 +69,7 @@ def test_an_admin_is_told_nothing_of_customers(desk: "Desk", path: str) -> None:
 
 @pytest.mark.parametrize("path", COMMON)
 @pytest.mark.parametrize("role", [Role.HEAD_OFFICE, Role.ADMIN])
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_both_roles_are_told_of_stores_and_tills(desk: "Desk", path: str, role: Role) -> None:
     assert desk.get(path, role).status_code == 200
 
@@ -103,13 +105,12 @@ def test_a_revoked_user_may_do_nothing_at_once(desk: "Desk") -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Anna", "a b", "x" * 65, "ä"])
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_a_name_that_is_none_is_refused(desk: "Desk", name: str) -> None:
     with pytest.raises(RegistryError):
         user(desk, name)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_two_users_of_one_name_are_refused(desk: "Desk") -> None:
     user(desk)
     with pytest.raises(RegistryError, match="already"):
@@ -143,7 +144,7 @@ def test_a_browser_signs_in_with_a_token(desk: "Desk") -> None:
         ({"Host": "[::1]:8000"}, False),
     ],
 )
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_the_cookie_is_for_tls_only_except_on_the_machine_itself(
     desk: "Desk", headers: dict[str, str], secure: bool
 ) -> None:
@@ -231,13 +232,13 @@ def test_a_link_is_no_session(desk: "Desk") -> None:
     assert answer.status_code == 401
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_what_stands_in_a_link_is_shown_as_text(desk: "Desk") -> None:
     page = desk.http.get('/sign-in/link/"><script>alert(1)</script>'.replace("/s", "%2Fs"))
     assert "<script>" not in page.text
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_guessing_is_slowed_down_and_the_right_token_waits_too(desk: "Desk") -> None:
     token = user(desk)
     for _ in range(BAD_ATTEMPTS_MAX):

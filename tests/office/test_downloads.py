@@ -23,6 +23,9 @@ from sync_server.registry.schemes import load_schemes
 if TYPE_CHECKING:
     from tests.office.conftest import Desk, SimTill
 
+on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""Places, files and their signatures: the database gives rows, as elsewhere on both."""
+
 
 def test_a_shop_fetches_at_once_and_a_large_fleet_over_the_longest_window() -> None:
     assert spread_s(2, 100_000) == 0
@@ -66,7 +69,7 @@ def test_who_takes_for_ever_keeps_no_place() -> None:
     assert downloads.begin(DOWNLOAD_S_MAX + 1) is not None
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_a_till_that_finds_no_place_is_told_when_to_come_again(
     client: TestClient[Litestar], http: httpx.Client, till: "SimTill"
 ) -> None:
@@ -79,13 +82,13 @@ def test_a_till_that_finds_no_place_is_told_when_to_come_again(
     assert int(answer.headers["Retry-After"]) > 0
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_places_are_given_back(client: TestClient[Litestar], till: "SimTill") -> None:
     for _ in range(40):
         assert till.request("GET", "/v1/feed/members").status_code == 200
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_the_index_is_signed_by_the_office(desk: "Desk", till: "SimTill", tmp_path: Path) -> None:
     path = tmp_path / "fetched.index"
     path.write_bytes(till.request("GET", "/v1/feed/members").content)
@@ -95,7 +98,7 @@ def test_the_index_is_signed_by_the_office(desk: "Desk", till: "SimTill", tmp_pa
         MemberIndex.open(path, key=key, public_key=till.key.public_key().public_bytes_raw())
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_another_key_of_the_office_makes_another_base(desk: "Desk") -> None:
     schemes = load_schemes(desk.office.settings.data_dir)
     before = current_base(desk.office)
@@ -107,7 +110,7 @@ def test_another_key_of_the_office_makes_another_base(desk: "Desk") -> None:
     assert shape_of(schemes, other.public_key()) == after.label.shape
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_a_till_that_puts_the_base_off_is_not_woken_by_it(desk: "Desk", till: "SimTill") -> None:
     versions = till.request("GET", "/v1/feed").json()["versions"]
     known = ",".join(f"{part}:{'old' if 'member' in part else v}" for part, v in versions.items())

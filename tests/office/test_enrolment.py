@@ -20,6 +20,8 @@ from wire.enrolment import Enrolment
 if TYPE_CHECKING:
     from tests.office.conftest import Desk, MakeSale
 
+on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""What is refused before the database is asked."""
 KEY = bytes(range(32))
 OTHER_KEY = bytes(32)
 
@@ -130,7 +132,6 @@ def test_bad_codes_are_bounded(desk: "Desk") -> None:
         b'{"code": "\\ud800\\ud800\\ud800\\ud800", "public_key": "' + b"A" * 43 + b'="}',
     ],
 )
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_rubbish_is_refused_with_a_reason(desk: "Desk", body: bytes) -> None:
     answer = desk.http.post("/v1/enrol", content=body)
     assert answer.status_code in (400, 403)
@@ -146,14 +147,14 @@ def test_any_rubbish_is_an_attempt_that_is_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[" * 4_000, b'{"code": "\xff"}'])
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_rubbish_is_counted_as_a_bad_attempt(desk: "Desk", body: bytes) -> None:
     for _ in range(BAD_ATTEMPTS_MAX):
         assert desk.http.post("/v1/enrol", content=body).status_code == 400
     assert desk.http.post("/v1/enrol", content=body).status_code == 429
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_an_oversize_request_is_refused(desk: "Desk") -> None:
     assert desk.http.post("/v1/enrol", content=bytes(100_000)).status_code == 413
 
@@ -171,7 +172,6 @@ def test_an_oversize_request_is_refused(desk: "Desk") -> None:
         ("till-1", "1", CODE_MINUTES_MAX + 1, "minutes"),
     ],
 )
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_till_that_cannot_be_is_refused(
     desk: "Desk", till_id: str, store: Any, minutes: int, code: str
 ) -> None:

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 
 CARD = "2000000000015"
 CARD_2 = "2000000000022"
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PARTS = ("members", "products", "offers", "vouchers")
 
 
@@ -416,7 +415,6 @@ def test_an_office_that_lost_its_files_builds_the_same_base_again(
     assert (index.find("card", CARD), index.find("card", CARD_2)) == (1, 2)
 
 
-@only_sqlite
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -477,7 +475,6 @@ def test_whatever_is_added_removed_and_rebased_a_till_of_any_base_finds_what_the
             assert found == {n: owners.get(token_of[n]) for n in range(12)}
 
 
-@only_sqlite
 def test_a_delta_is_built_of_what_changed_and_nothing_else(
     desk: "Desk", add_members: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

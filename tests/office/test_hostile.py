@@ -33,7 +33,6 @@ few = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 NUMBERS = st.one_of(
     st.integers(-(2**63), 2**64 - 1),
@@ -222,7 +221,6 @@ def test_sales_that_come_before_and_after_what_is_no_batch_count(
 
 @few
 @given(st.lists(HOSTILE, min_size=1, max_size=6))
-@on_sqlite
 def test_hostile_events_are_set_aside_and_the_good_ones_beside_them_count(
     desk: "Desk", till: "SimTill", sale: "MakeSale", hostile: list[bytes]
 ) -> None:
@@ -252,7 +250,6 @@ def test_hostile_events_are_set_aside_and_the_good_ones_beside_them_count(
 @given(VALUES)
 @example([])
 @example([[]] * 6)
-@on_sqlite
 def test_a_hostile_batch_is_refused_with_a_reason_and_the_next_is_taken(
     desk: "Desk", till: "SimTill", sale: "MakeSale", value: Any
 ) -> None:
@@ -269,7 +266,6 @@ def test_a_hostile_batch_is_refused_with_a_reason_and_the_next_is_taken(
     assert isinstance(till.send(till.batch(first)), Ack)
 
 
-@on_sqlite
 def test_a_batch_of_as_many_events_as_can_be_and_all_of_them_bad_is_kept_whole(
     desk: "Desk", till: "SimTill"
 ) -> None:
@@ -287,7 +283,6 @@ def test_one_event_too_many_is_refused(till: "SimTill") -> None:
     assert till.post(encode_batch(till.batch())).status_code == 400
 
 
-@on_sqlite
 def test_a_sale_of_the_largest_numbers_there_are_counts(
     desk: "Desk", till: "SimTill", sale: "MakeSale"
 ) -> None:

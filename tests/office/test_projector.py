@@ -419,7 +419,6 @@ def require_days_to_be_those_of_the_rows(desk: "Desk") -> None:
 
 @few
 @given(STORIES)
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_from_zero_gives_the_same_as_bit_by_bit(
     desk: "Desk", sale: "MakeSale", story: list[tuple[str, str, bool]]
 ) -> None:
@@ -487,7 +486,6 @@ def test_from_zero_writes_every_table_again_as_it_was_on_each_database(
 
 @few
 @given(STORIES)
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_till_that_was_away_changes_nothing_in_the_end(
     desk: "Desk", sale: "MakeSale", story: list[tuple[str, str, bool]]
 ) -> None:

@@ -192,7 +192,6 @@ STORIES = st.lists(st.sampled_from(["sale", "issue", "print", "void", "redeem"])
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(STORIES, st.sets(st.integers(1, 10)), st.randoms())
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_replays_in_any_order_give_what_a_run_from_zero_gives(
     desk: "Desk", sale: "MakeSale", story: list[str], broken: set[int], chance: object
 ) -> None:

@@ -35,6 +35,8 @@ from wire.vouchers import Voucher, decode_voucher, encode_voucher
 if TYPE_CHECKING:
     from tests.office.conftest import Desk, MakeSale, SimTill
 
+on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""What is refused before the database is asked."""
 DAY_MS = 86_400_000
 
 
@@ -273,7 +275,7 @@ def test_a_key_that_nobody_proves_is_not_taken(machine: Machine, till: "SimTill"
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[", base64.b64encode(bytes(40))])
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_one_database
 def test_rubbish_is_no_change(till: "SimTill", body: bytes):
     answer = till.request("POST", "/v1/till/key", body)
     assert (answer.status_code, answer.json()["code"]) == (400, "key_change")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 WAIT_S_MAX = 10.0
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""PostgreSQL has more than one writer: there are no turns."""
 
 
 class Waiting:

@@ -55,6 +55,11 @@ def database_url(migrated: Callable[[str], Database]) -> URL:
 @pytest.fixture
 def week(desk: "Desk", sale: "MakeSale") -> Week:
     """A member who comes every day but one, twice because of a voucher; others, and nobody."""
+    return rung_up(desk, sale)
+
+
+def rung_up(desk: "Desk", sale: "MakeSale") -> Week:
+    """The week, sent to the office by its till and projected."""
     till = desk.till("till-1", "north")
     cents: list[int] = []
     member = Link("card", b"m" * 16, 42)
@@ -86,6 +91,11 @@ def opinions(week: Week) -> Week:
     """The week, and the one before: what its member and others looked at, rated and left; and a
     store whose name is markup.
     """
+    return opined(week)
+
+
+def opined(week: Week) -> Week:
+    """The same, put into the tables."""
     moments = [
         (day + back, who, kind, channel, value)
         for back in (0, -7)

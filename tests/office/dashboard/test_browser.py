@@ -13,13 +13,18 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import insert
+from sqlalchemy.engine import URL
 
+from sync_server.office import open_office
+from sync_server.settings import Settings
 from sync_server.tables import Product
+from tests.office.conftest import Desk, SystemClock
+from tests.office.dashboard.conftest import Week, opined, rung_up
 
 if TYPE_CHECKING:
-    from tests.office.dashboard.conftest import Week
+    from tests.office.conftest import MakeSale
 
 START_WAIT_S_MAX = 30.0
 DRAWN_WAIT_MS_MAX = 20_000
@@ -71,28 +76,48 @@ class Visit(NamedTuple):
         assert self.complaints == []
 
 
-@pytest.fixture
-def server(week: "Week") -> Iterator[str]:
-    """The office of the week, served by `klantreis-office serve`; its address."""
+class Served(NamedTuple):
+    """An office that serves, and the week it tells of."""
+
+    base: str
+    week: Week
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, sale: "MakeSale") -> Iterator[Served]:
+    """The office of the week with opinions and departments, served by `klantreis-office serve`.
+
+    One for all tests: they look and change nothing.
+    """
+    data = tmp_path_factory.mktemp("shown") / "data"
+    office = open_office(Settings(data, URL.create("sqlite", database=str(data / "office.db"))))
     with socket.socket() as free:
         free.bind((LOOPBACK, 0))
         port = str(free.getsockname()[1])
-    office = week.desk.office
-    environ = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "DATABASE_URL": office.database.url.render_as_string(hide_password=False),
-        "KLANTREIS_DATA": str(office.settings.data_dir),
-    }
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "KLANTREIS_DATA": str(data)}
+    environ.pop("DATABASE_URL", None)
     command = [sys.executable, "-c", SERVE, "serve", "--host", LOOPBACK, "--port", port]
-    with subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL) as process:
-        base = f"http://{LOOPBACK}:{port}"
+    base = f"http://{LOOPBACK}:{port}"
+    with (
+        subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL) as process,
+        httpx.Client(base_url=base, timeout=START_WAIT_S_MAX) as http,
+    ):
         try:
             _wait(base, process)
-            yield base
+            week = opined(rung_up(Desk(office, SystemClock(), http), sale))
+            with office.database.write() as connection:
+                connection.execute(insert(Product), PRODUCTS)
+            yield Served(base, week)
         finally:
             process.terminate()
             process.wait(START_WAIT_S_MAX)
+            office.database.close()
+
+
+@pytest.fixture
+def week(served: Served) -> Week:
+    """What the served office must know."""
+    return served.week
 
 
 def _wait(base: str, process: "subprocess.Popen[bytes]") -> None:
@@ -108,13 +133,21 @@ def _wait(base: str, process: "subprocess.Popen[bytes]") -> None:
             return
 
 
-@pytest.fixture
-def visit(chromium: str, server: str) -> Iterator[Visit]:
-    """A tab of Chromium that notes every request and every complaint."""
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """Chromium, without a window."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        page = browser.new_page()
-        found = Visit(page, server, [], [])
+        opened = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, served: Served) -> Iterator[Visit]:
+    """A tab, signed in by nobody yet, that notes every request and every complaint."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        found = Visit(page, served.base, [], [])
         page.on("request", lambda request: found.requests.append(request.url))
         page.on("requestfailed", lambda request: found.complaints.append(request.url))
         page.on("pageerror", lambda error: found.complaints.append(str(error)))
@@ -127,10 +160,9 @@ def visit(chromium: str, server: str) -> Iterator[Visit]:
             ),
         )
         yield found
-        browser.close()
 
 
-def test_the_pages_draw_their_pictures_and_ask_nobody_else(visit: Visit, week: "Week") -> None:
+def test_the_pages_draw_their_pictures_and_ask_nobody_else(visit: Visit, week: Week) -> None:
     visit.sign_in(week.desk.token())
     page = visit.page
     assert page.locator("[data-figure] .sankey-node").count() >= 4
@@ -146,14 +178,14 @@ def test_the_pages_draw_their_pictures_and_ask_nobody_else(visit: Visit, week: "
     page.get_by_role("button", name="Zoek").click()
     page.wait_for_url("**/persons/42*")
     visit.drawn()
-    assert page.locator("[data-figure] .scatterlayer .point").count() == 6 + 6 + 2
+    bought, told_in_two_weeks = 6 + 6 + 2, 2 * 5
+    points = page.locator("[data-figure] .scatterlayer .point").count()
+    assert points == bought + told_in_two_weeks
     assert page.locator(".trips > li").count() == 6
     visit.is_clean()
 
 
-def test_the_walking_route_is_drawn(visit: Visit, week: "Week") -> None:
-    with week.desk.office.database.write() as connection:
-        connection.execute(insert(Product), PRODUCTS)
+def test_the_walking_route_is_drawn(visit: Visit, week: Week) -> None:
     visit.sign_in(week.desk.token())
     visit.page.get_by_role("link", name="Route").click()
     visit.drawn()
@@ -169,10 +201,8 @@ def test_the_walking_route_is_drawn(visit: Visit, week: "Week") -> None:
     visit.is_clean()
 
 
-def test_the_journey_map_fits_a_phone_and_prints_on_one_side(
-    visit: Visit, opinions: "Week"
-) -> None:
-    visit.sign_in(opinions.desk.token())
+def test_the_journey_map_fits_a_phone_and_prints_on_one_side(visit: Visit, week: Week) -> None:
+    visit.sign_in(week.desk.token())
     page = visit.page
     page.get_by_role("link", name="Journey map").click()
     assert page.get_by_role("columnheader").count() == 5
@@ -192,7 +222,7 @@ def test_the_journey_map_fits_a_phone_and_prints_on_one_side(
     visit.is_clean()
 
 
-def test_the_pages_fit_a_phone(visit: Visit, week: "Week") -> None:
+def test_the_pages_fit_a_phone(visit: Visit, week: Week) -> None:
     visit.page.set_viewport_size({"width": PHONE_PX, "height": 740})
     visit.sign_in(week.desk.token())
     for target in ("/", "/persons", "/persons/42", "/route", "/odd"):

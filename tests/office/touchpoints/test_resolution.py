@@ -22,7 +22,6 @@ from sync_server.touchpoints.resolution import Carrier, Known, Moment, subject
 if TYPE_CHECKING:
     from tests.office.touchpoints.conftest import Web
 
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 MEMBERS = {"anna@example.nl": 7, "ben@example.nl": 8}
 
 carries = st.fixed_dictionaries(
@@ -40,13 +39,16 @@ histories = st.lists(st.tuples(st.integers(0, 20), carries), min_size=1, max_siz
 @pytest.fixture
 def quick(web: "Web") -> Iterator["Web"]:
     """An office on a disk that is never waited for: what it keeps needs not outlive the test."""
-    held = web.desk.office.database.engine.raw_connection()
-    held.cursor().execute("PRAGMA synchronous=OFF")
-    held.close()
+    synchronous(web, "OFF")
     yield web
-    held = web.desk.office.database.engine.raw_connection()
-    held.cursor().execute("PRAGMA synchronous=FULL")
-    held.close()
+    synchronous(web, "FULL")
+
+
+def synchronous(web: "Web", how: str) -> None:
+    if web.desk.office.database.on_sqlite:
+        held = web.desk.office.database.engine.raw_connection()
+        held.cursor().execute(f"PRAGMA synchronous={how}")
+        held.close()
 
 
 def empty(web: "Web") -> None:
@@ -68,9 +70,8 @@ def whose(web: "Web") -> dict[str, object]:
     }
 
 
-@only_sqlite
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(history=histories, data=st.data())
 def test_any_order_of_arrival_and_any_batches_give_the_same_persons(

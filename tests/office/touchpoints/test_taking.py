@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from tests.office.touchpoints.conftest import Web
 
-only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""Roles, bounds and rates are asked before the database."""
 ANNA = "anna@example.nl"
 
 
@@ -93,7 +94,6 @@ def test_seconds_taken_for_milliseconds_are_refused(web: "Web") -> None:
     assert "unit" in answer.json()["message"]
 
 
-@only_sqlite
 @pytest.mark.parametrize(
     "fields",
     [
@@ -187,7 +187,7 @@ def test_a_metric_of_a_cloud_event_and_a_bad_one(web: "Web") -> None:
     assert (answer["taken"], len(answer["refused"])) == (1, 2)
 
 
-@only_sqlite
+@on_one_database
 def test_only_senders_and_head_office_may_send(web: "Web") -> None:
     body = [web.item()]
     assert web.desk.http.post("/v1/touchpoints", json=body).status_code == 401
@@ -195,14 +195,14 @@ def test_only_senders_and_head_office_may_send(web: "Web") -> None:
     assert web.post(body).status_code == 403
 
 
-@only_sqlite
+@on_one_database
 @pytest.mark.parametrize("role", SENDER_ROLES)
 def test_every_role_of_senders_may_send(web: "Web", role: Role) -> None:
     web.token = web.desk.token(role)
     assert web.post([web.item()]).status_code == 200
 
 
-@only_sqlite
+@on_one_database
 def test_a_body_has_its_bounds(web: "Web") -> None:
     assert web.post(b"[" + b" " * BODY_BYTES_MAX + b"]").status_code == 413
     many = b"\n".join([b"{}"] * (ITEMS_MAX + 1))
@@ -214,7 +214,7 @@ def test_a_body_has_its_bounds(web: "Web") -> None:
     assert web.post(b"<x/>", "text/xml").status_code == 415
 
 
-@only_sqlite
+@on_one_database
 def test_who_sends_too_much_has_to_wait(web: "Web", client: "TestClient[Any]") -> None:
     serving = Serving(web.desk.office, is_projecting=False)
     serving.rate = Rate(1, 10_000, 10)
