@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "products": "imports:products_app",
     "offers": "registry:offers_app",
     "user": "users:user_app",
+    "key": "keys:key_app",
     "models": "models:models_app",
     "history": "history:history_app",
     "quarantine": "quarantine:quarantine_app",

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 from sqlmodel import col
 
 from sync_server.database import Database
 from sync_server.errors import SettingsError
 from sync_server.keys import KEYS_FILE, OfficeKeys, load_keys
 from sync_server.migrate import migrate, require_current
+from sync_server.registry.office_keys import publish
 from sync_server.settings import Settings
 from sync_server.tables import Office as OfficeRow
 
@@ -53,6 +54,8 @@ def open_office(settings: Settings, now_ms: Callable[[], int] = system_now_ms) -
             require_current(database)
         with database.write() as connection:
             _require_same_keys(connection, keys, settings, now_ms())
+            # A change of the signing key that was cut off between file and database goes on.
+            publish(connection, keys, now_ms())
     except BaseException:
         database.close()
         raise
@@ -90,6 +93,8 @@ def _require_same_keys(
     if known is None:
         row = {"id": 1, "key_fingerprint": keys.fingerprint(), "created_at_ms": now_ms}
         connection.execute(insert(OfficeRow), row)
+    elif known == keys.first_fingerprint():
+        connection.execute(update(OfficeRow).values(key_fingerprint=keys.fingerprint()))
     elif known != keys.fingerprint():
         raise SettingsError(
             "keys_other",

@@ -130,7 +130,7 @@ class Agent:
             lambda client: self._bring(_Joined(client)),
         )
         self._lane = Lane(config.rules, self._journal.redeemed())
-        self._board = Board(self._journal, self._lane, self._spool, self._uploader)
+        self._board = Board(self._journal, self._lane, self._spool, self._uploader, self._feed)
 
     def stop(self) -> None:
         """Asks `run` to end; may be called from a signal handler."""

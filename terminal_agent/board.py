@@ -6,6 +6,7 @@ Nothing here asks a disk: a view is made for every scan.
 from terminal_agent.candidates import Candidate
 from terminal_agent.devices.printer import PrinterState
 from terminal_agent.errors import TillError
+from terminal_agent.feed import Feed
 from terminal_agent.journal import JobState, Journal
 from terminal_agent.lane import Lane
 from terminal_agent.messages import Message
@@ -59,11 +60,14 @@ def _on_offer(card: Candidate) -> CandidateView:
 class Board:
     """Makes views."""
 
-    def __init__(self, journal: Journal, lane: Lane, spool: Spool, uploader: Uploader) -> None:
+    def __init__(
+        self, journal: Journal, lane: Lane, spool: Spool, uploader: Uploader, feed: Feed
+    ) -> None:
         self._journal = journal
         self._lane = lane
         self._spool = spool
         self._uploader = uploader
+        self._feed = feed
         self._views = 0
         self.scanner_problem: TillError | None = None
         self.scanner_ready = False
@@ -148,4 +152,6 @@ class Board:
             standing.append(_UNCERTAIN)
         if self._uploader.link is Link.REFUSED and self._uploader.problem is not None:
             standing.append(as_message(self._uploader.problem))
+        if self._feed.problem is not None:
+            standing.append(as_message(self._feed.problem))
         return tuple(standing)

@@ -17,13 +17,14 @@ import msgspec
 import structlog
 
 from native.matcher import IndexRefused
-from terminal_agent.errors import OfficeRefused, OfficeUnreachable
+from terminal_agent.errors import OfficeRefused, OfficeUnreachable, TillError
 from terminal_agent.identify import gtin13
 from terminal_agent.identity import Identity, verify
 from terminal_agent.known import Known
 from terminal_agent.member_files import MemberFiles, keep
 from terminal_agent.members import MemberLookup
 from terminal_agent.office import FeedPart, Jitter, Office, retry_wait_s
+from terminal_agent.office_keys import good_keys, key_unknown, learn, without_ended
 from wire.feed import (
     FEED_WAIT_S_MAX,
     FeedError,
@@ -35,6 +36,7 @@ from wire.feed import (
     decode_feed,
     is_version,
 )
+from wire.office_keys import OfficeKeyList
 from wire.vouchers import VoucherRefusal
 
 POLL_S = 10.0
@@ -48,7 +50,9 @@ NO_DELTA = "base"
 """The office has no deltas over the base that the till has."""
 NO_PLACE = "downloads"
 """The office sends the base to as many tills as it can at this moment."""
+SIGNED_PARTS = (PartName.MEMBERS, PartName.MEMBERS_DELTA)
 PARTS = (
+    PartName.OFFICE_KEYS,
     PartName.OFFERS,
     PartName.VOUCHERS,
     PartName.MEMBERS,
@@ -93,9 +97,16 @@ class Feed:
         """A base that this till has, and that the office has no deltas over any more."""
         self._base_not_before_s = 0.0
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        key = self.identity.key
+        self.problem: TillError | None = None
+        """What a person has to do before members come again; None when nothing."""
+        self._unfollowed = ""
+        """The version of the office's keys that this till could not come to."""
         self._members = MemberFiles(
-            self.directory, key.identifier_key, key.office_public_key, self._members_damaged
+            self.directory,
+            self.identity.key.identifier_key,
+            lambda: [key.public_key for key in self.identity.office_keys],
+            lambda: good_keys(self.identity.office_keys, self.office.now_ms()),
+            self._members_damaged,
         )
 
     def load(self) -> None:
@@ -154,8 +165,9 @@ class Feed:
 
     def _step(self, wait_s: int) -> bool:
         known = {str(part): self._versions.get(part, "") for part in PARTS}
+        known[PartName.OFFICE_KEYS] = self.identity.key.office_keys_version
         is_put_off = time.monotonic() < self._base_not_before_s
-        versions = self.office.versions(known, wait_s, self._later() if is_put_off else ())
+        versions = self.office.versions(known, wait_s, self._later(is_put_off))
         self.answered()
         self._newest = versions.get(PartName.MEMBERS, "")
         if wait_s and any(versions.get(part, has) != has for part, has in known.items()):
@@ -163,6 +175,8 @@ class Feed:
         is_fresh = False
         failure: Exception | None = None
         for part, take in (
+            # First: what comes then may be signed with a new key.
+            (PartName.OFFICE_KEYS, self._fetch_office_keys),
             (PartName.OFFERS, self._fetch_offers),
             (PartName.VOUCHERS, self._fetch_vouchers),
             (PartName.MEMBERS, self._fetch_base),
@@ -172,13 +186,16 @@ class Feed:
             if self._stopped.is_set():
                 break
             # Read anew: a base that was fetched came with its delta.
-            if versions.get(part, "") == self._versions.get(part, "") or part not in versions:
+            has = known[part] if part is PartName.OFFICE_KEYS else self._versions.get(part, "")
+            if versions.get(part, "") == has or part not in versions:
+                continue
+            if self.problem is not None and part in SIGNED_PARTS:
                 continue
             if part is PartName.MEMBERS and self._puts_off(versions[part]):
                 # Deltas over the base that is here go on; the next question waits for those.
                 is_fresh = is_fresh or not is_put_off
                 continue
-            if part is PartName.MEMBERS_DELTA and part in self._later():
+            if part is PartName.MEMBERS_DELTA and part in self._later(True):
                 continue
             try:
                 if take(versions[part]):
@@ -196,14 +213,18 @@ class Feed:
                 failure = failure or error
         if failure is not None:
             raise failure
+        self._forget_ended_keys()
         return is_fresh
 
-    def _later(self) -> tuple[PartName, ...]:
-        """What the till does not ask for while it puts the base off."""
+    def _later(self, is_put_off: bool) -> tuple[PartName, ...]:
+        """What the till does not wait for: with `is_put_off` the base, and a delta it cannot get;
+        what is signed, while it cannot tell whether the office signed it."""
+        if self.problem is not None:
+            return (PartName.OFFICE_KEYS, *SIGNED_PARTS)
+        if not is_put_off:
+            return ()
         base = self._versions.get(PartName.MEMBERS, "")
-        if base and base != self._ended_base:
-            return (PartName.MEMBERS,)
-        return (PartName.MEMBERS, PartName.MEMBERS_DELTA)
+        return (PartName.MEMBERS,) if base and base != self._ended_base else SIGNED_PARTS
 
     def _puts_off(self, base: str) -> bool:
         """Whether a base that is new is left for later.
@@ -218,6 +239,35 @@ class Feed:
             share = spread_share(self.identity.till_id, base)
             self._base_not_before_s = time.monotonic() + share * self.office.base_spread_s
         return time.monotonic() < self._base_not_before_s
+
+    def _fetch_office_keys(self, version: str) -> bool:
+        if version == self._unfollowed:
+            return False
+        answer = self._fetch(PartName.OFFICE_KEYS, self.identity.key.office_keys_version)
+        if answer is None:
+            return False
+        said = decode_feed(answer.data, OfficeKeyList)
+        now_ms = self.office.now_ms()
+        trusted = learn(self.identity.office_keys, said.statements, now_ms, verify)
+        if said.present not in good_keys(trusted, now_ms):
+            self._unfollowed = answer.version
+            self.problem = key_unknown(self.identity.till_id)
+            log.error("office key unknown", message=self.problem.message, fix=self.problem.fix)
+            self.changed(self.known)
+            return False
+        # On the disk before anything that it signed.
+        self.identity.trust(trusted, answer.version)
+        self._unfollowed, self.problem = "", None
+        return True
+
+    def _forget_ended_keys(self) -> None:
+        trusted, now_ms = self.identity.office_keys, self.office.now_ms()
+        if len(good_keys(trusted, now_ms)) == len(trusted):
+            return
+        needed = without_ended(trusted, now_ms, self._members.signer())
+        if needed and len(needed) < len(trusted):
+            self.identity.trust(needed, self.identity.key.office_keys_version)
+            log.info("a key of the office is no longer taken", keys=len(needed))
 
     def _fetch_products(self, version: str) -> bool:
         return self._fetch_whole(PartName.PRODUCTS, self._take_products)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from msgspec import Struct
 
 from terminal_agent.errors import OfficeRefused, OfficeUnreachable, TillError
+from terminal_agent.office_keys import TrustedKey
 from terminal_agent.private_file import write_private
 from wire.batches import Refusal
 from wire.enrolment import Enrolment, EnrolmentRequest
@@ -40,6 +41,10 @@ class KeyFile(Struct, frozen=True):
     office_public_key: bytes
     made_at_ms: int = 0
     """When the office took the private key, by the office's clock; 0 when nobody noted it."""
+    office_keys: tuple[TrustedKey, ...] = ()
+    """The keys by which the office signs, as learnt since enrolment; empty for the one above."""
+    office_keys_version: str = ""
+    """The version of the feed's part that they come from."""
 
 
 class Identity:
@@ -69,6 +74,23 @@ class Identity:
     @property
     def public_key(self) -> bytes:
         return self._private.public_key().public_bytes_raw()
+
+    @property
+    def office_keys(self) -> tuple[TrustedKey, ...]:
+        """The keys that this till takes for the office's, those that have ended too."""
+        return self.key.office_keys or (TrustedKey(self.key.office_public_key),)
+
+    def trust(self, office_keys: tuple[TrustedKey, ...], version: str) -> None:
+        """Takes these for the office's keys from now on, in one step. Raises `OSError`."""
+        with self._lock:
+            if (office_keys, version) == (self.key.office_keys, self.key.office_keys_version):
+                return
+            key = msgspec.structs.replace(
+                self.key, office_keys=office_keys, office_keys_version=version
+            )
+            if self._file is not None:
+                save_identity(self._file, key)
+            self.key = key
 
     def prepare(self) -> Ed25519PrivateKey:
         """The coming key, made and kept on the disk when there is none. Raises `OSError`."""

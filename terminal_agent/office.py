@@ -94,6 +94,10 @@ class Office:
         self._socket: socket.socket | None = None
         self._is_aborted = False
 
+    def now_ms(self) -> int:
+        """The office's time as this machine knows it."""
+        return self._clock.now().wall_ms + (self.offset_ms or 0)
+
     def abort(self) -> None:
         """Ends the request under way, and every later one, as unreachable. From any thread."""
         self._is_aborted = True
@@ -331,9 +335,8 @@ class Office:
         return OfficeRefused(refusal.code, refusal.message, refusal.fix)
 
     def _adopt(self, coming: Ed25519PrivateKey) -> None:
-        now_ms = self._clock.now().wall_ms + (self.offset_ms or 0)
         with self._mapped():
-            self._identity.adopt(coming, now_ms)
+            self._identity.adopt(coming, self.now_ms())
 
     def _measure(self, office_time_ms: int) -> None:
         self.offset_ms = office_time_ms - self._clock.now().wall_ms

@@ -22,6 +22,7 @@ from msgspec import Meta, Struct
 from wire.batches import TillId
 from wire.events import Cents, Text
 from wire.holdout import KEY_BYTES_MAX
+from wire.office_keys import OfficeKeyList
 
 FEED_CONTENT_TYPE = "application/vnd.klantreis.feed"
 FEED_BYTES_MAX = 512 * 1024 * 1024
@@ -44,6 +45,7 @@ class PartName(StrEnum):
     PRODUCTS = "products"
     OFFERS = "offers"
     VOUCHERS = "vouchers"
+    OFFICE_KEYS = "office-keys"
 
 
 class FeedVersions(Struct, frozen=True):
@@ -126,8 +128,8 @@ class SpentVouchers(Struct, array_like=True, frozen=True):
     void: tuple[IssuedBy, ...]
 
 
-FeedPart = ProductList | OfferList | SpentVouchers
-Part = TypeVar("Part", ProductList, OfferList, SpentVouchers)
+FeedPart = ProductList | OfferList | SpentVouchers | OfficeKeyList
+Part = TypeVar("Part", ProductList, OfferList, SpentVouchers, OfficeKeyList)
 
 
 class FeedError(ValueError):

@@ -6,6 +6,7 @@ looks like: docs/member-index.md; why: docs/decisions/0003-member-index.md.
 
 from native.matcher.density import Density, measure_density
 from native.matcher.errors import EntryRefused, IndexRefused
+from native.matcher.header import signed_by
 from native.matcher.schemes import MEMBER_MAX, Candidate, Scheme
 
 COMPILED = ("native.matcher.fill", "native.matcher.mapped", "native.matcher.lookup")
@@ -36,4 +37,5 @@ __all__ = [
     "Scheme",
     "build",
     "measure_density",
+    "signed_by",
 ]

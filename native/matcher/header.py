@@ -6,8 +6,9 @@ and the file's length; what the pages hold is the business of `digests`.
 
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from zlib import crc32
 
 from cryptography.exceptions import InvalidSignature
@@ -247,6 +248,27 @@ def refuse_foreign(header: Header, first: bytes, key: bytes, public_key: bytes |
         raise IndexRefused(
             "the signature is not the office's", "Do not use the file; fetch it from the office."
         ) from None
+
+
+def signed_by(path: Path, public_keys: Iterable[bytes]) -> bytes | None:
+    """Which of `public_keys` signed the file at `path`, None when none of them did.
+
+    Raises `IndexRefused` for a file whose header is none, OSError as the file system does. What
+    follows the header is the business of opening it with that key.
+    """
+    with path.open("rb") as file:
+        first = file.read(HEADER_BYTES)
+        header = decode_header(first, file.seek(0, 2))
+    if header.signature is None:
+        return None
+    for public_key in public_keys:
+        try:
+            key = Ed25519PublicKey.from_public_bytes(public_key)
+            key.verify(header.signature, signed_message(first))
+        except InvalidSignature:
+            continue
+        return public_key
+    return None
 
 
 def refuse_strange_delta(base: Header, delta: Header | None) -> None:

@@ -30,6 +30,13 @@ from sync_server.registry.generations import (
     next_generation,
     set_base,
 )
+from sync_server.registry.office_key_change import signer
+from sync_server.registry.office_keys import (
+    begin_signing,
+    due_of,
+    office_keys,
+    present_key,
+)
 from sync_server.registry.schemes import canonical, load_schemes
 from sync_server.tables import Identifier
 
@@ -88,10 +95,11 @@ def current_base(office: Office) -> BaseFile:
             return found
         with office.database.read() as connection:
             recorded = base_of(generations(connection))
+            present = present_key(connection, office.keys)
         if recorded is None or any(file.label.begins == recorded for file in _files(directory)):
             # There is none, or the file here is of other schemes or signed with another key.
             return _begin_anew(office, schemes)
-        return _build(office, schemes, Label(recorded, shape_of(schemes, office.keys.public_key())))
+        return _build(office, schemes, Label(recorded, shape_of(schemes, present)), present)
 
 
 def rebase(office: Office) -> BaseFile:
@@ -106,9 +114,10 @@ def find_base(office: Office, schemes: tuple[Scheme, ...]) -> BaseFile | None:
     """The file of the current base with these schemes; None when it has to be built."""
     with office.database.read() as connection:
         recorded = base_of(generations(connection))
+        present = present_key(connection, office.keys)
     if recorded is None:
         return None
-    wanted = Label(recorded, shape_of(schemes, office.keys.public_key()))
+    wanted = Label(recorded, shape_of(schemes, present))
     return next((file for file in _files(_directory(office)) if file.label == wanted), None)
 
 
@@ -143,14 +152,19 @@ def _begin_anew(office: Office, schemes: tuple[Scheme, ...]) -> BaseFile:
     now_ms = office.now_ms()
     with office.database.write() as connection:
         begins = Generation(next_generation(connection, Part.MEMBERS, now_ms), now_ms)
-    built = _build(office, schemes, Label(begins, shape_of(schemes, office.keys.public_key())))
+        # A key that is due begins to sign with this base; until then tills get the one before.
+        key = due_of(office_keys(connection, office.keys), now_ms)
+    built = _build(office, schemes, Label(begins, shape_of(schemes, key)), key)
     with office.database.write() as connection:
         set_base(connection, begins)
+        begin_signing(connection, key, now_ms)
         forget_removed(connection)
     return built
 
 
-def _build(office: Office, schemes: tuple[Scheme, ...], label: Label) -> BaseFile:
+def _build(
+    office: Office, schemes: tuple[Scheme, ...], label: Label, public_key: bytes
+) -> BaseFile:
     directory = _directory(office)
     before = sorted(_files(directory), key=lambda file: file.path.stat().st_mtime_ns)
     temporary = directory / f".members.{os.getpid()}.new"
@@ -162,7 +176,7 @@ def _build(office: Office, schemes: tuple[Scheme, ...], label: Label) -> BaseFil
                 _members(connection, schemes, office),
                 key=office.keys.identifier_key,
                 generation=label.begins.generation,
-                sign=office.keys.sign,
+                sign=signer(office, public_key),
             )
         with temporary.open("rb") as file:
             digest = file_digest(file, "sha256").hexdigest()

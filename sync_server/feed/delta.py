@@ -5,6 +5,7 @@ Building one costs what changed and not what there is: rows are found by their g
 
 import os
 import threading
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select, text
@@ -66,9 +67,13 @@ def snapshot(connection: Connection) -> None:
 
 
 def build_delta(
-    office: Office, connection: Connection, begins: Generation, changes: Changes
+    office: Office,
+    connection: Connection,
+    begins: Generation,
+    changes: Changes,
+    sign: Callable[[bytes], bytes],
 ) -> Delta:
-    """The delta over that base of `changes`, read in the same snapshot."""
+    """The delta over that base of `changes`, read in the same snapshot; `sign` is its base's."""
     since = begins.generation
     if changes.at.generation <= since:
         return Delta("", b"", 0)
@@ -105,7 +110,7 @@ def build_delta(
             key=office.keys.identifier_key,
             generation=changes.at.generation,
             base_generation=since,
-            sign=office.keys.sign,
+            sign=sign,
         )
         return Delta(changes.at.version, temporary.read_bytes(), report.entries)
     finally:

@@ -6,11 +6,18 @@ import time
 import structlog
 
 from sync_server.errors import OfficeError, Refused
-from sync_server.feed.base import BaseFile, Label, current_base, rebase
+from sync_server.feed.base import BaseFile, Label, current_base, rebase, shape_of
 from sync_server.feed.delta import Changes, Delta, build_delta, changes_since, snapshot
 from sync_server.feed.former import end_former
 from sync_server.office import Office
 from sync_server.registry.generations import FORMER_BASES_MAX, former_bases, generations
+from sync_server.registry.office_key_change import forget_ended, signer
+from sync_server.registry.office_keys import (
+    due_of,
+    office_keys,
+    present_of,
+)
+from sync_server.registry.schemes import load_schemes
 
 log = structlog.get_logger("feed")
 
@@ -52,8 +59,8 @@ class MemberFiles:
         """
         for _ in range(TRIES_MAX):
             current = current_base(office)
-            label = self._label(office, current, base_version)
-            if label is None:
+            found = self._label(office, current, base_version)
+            if found is None:
                 raise Refused(
                     409,
                     "base",
@@ -62,7 +69,7 @@ class MemberFiles:
                 )
             # Tills ask all at once: one builds, the others get what it built.
             with self._lock:
-                delta = self._delta(office, current, label)
+                delta = self._delta(office, current, *found)
             if delta is not None:
                 return delta
         raise Refused(503, "busy", "The member index is being built.", "Ask again later.")
@@ -74,19 +81,35 @@ class MemberFiles:
             self._look_at_s = now_s + LOOK_EVERY_S
             try:
                 end_former(office)
+                forget_ended(office)
+                with office.database.read() as connection:
+                    states = office_keys(connection, office.keys)
+                if due_of(states, office.now_ms()) != present_of(states):
+                    self._rebase_beside(office)
             except OfficeError as error:
                 # The till that asked has nothing to do with it; the next look tries again.
-                log.warning("former bases kept", code=error.code, message=error.message)
+                log.warning("feed not looked after", code=error.code, message=error.message)
 
-    def _label(self, office: Office, current: BaseFile, base_version: str) -> Label | None:
-        if current.label.version == base_version:
-            return current.label
+    def _label(
+        self, office: Office, current: BaseFile, base_version: str
+    ) -> tuple[Label, bytes] | None:
+        """The label of a base that gets deltas, and the key that they are signed with: its own."""
+        schemes = load_schemes(office.settings.data_dir)
         with office.database.read() as connection:
             former = former_bases(generations(connection))
-        labels = (Label(each.begins, current.label.shape) for each in former)
-        return next((label for label in labels if label.version == base_version), None)
+            states = office_keys(connection, office.keys)
+        every = [current.label.begins, *(each.begins for each in former)]
+        for key in reversed(states):
+            if key.is_good(office.now_ms()):
+                shape = shape_of(schemes, key.public_key)
+                for label in (Label(begins, shape) for begins in every):
+                    if label.version == base_version:
+                        return label, key.public_key
+        return None
 
-    def _delta(self, office: Office, current: BaseFile, label: Label) -> Delta | None:
+    def _delta(
+        self, office: Office, current: BaseFile, label: Label, public_key: bytes
+    ) -> Delta | None:
         with office.database.read() as connection:
             snapshot(connection)
             changes = changes_since(connection, label.begins)
@@ -101,7 +124,8 @@ class MemberFiles:
             ):
                 self._rebase_beside(office)
             if changes.entries <= DELTA_ENTRIES_MAX:
-                kept = build_delta(office, connection, label.begins, changes)
+                sign = signer(office, public_key)
+                kept = build_delta(office, connection, label.begins, changes, sign)
                 self._keep(label.version, kept)
         return kept
 

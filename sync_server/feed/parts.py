@@ -14,6 +14,7 @@ from sync_server.feed.watch import FeedWatch
 from sync_server.office import Office
 from sync_server.registry.generations import Part, part_version
 from sync_server.registry.offers import current_offers
+from sync_server.registry.office_keys import key_list, voucher_keys
 from sync_server.registry.products import all_products
 from sync_server.registry.rotation import good_keys
 from sync_server.registry.schemes import load_schemes
@@ -78,6 +79,14 @@ class FeedParts:
                 OfferList(version, current_offers(connection), _voucher_keys(connection, office)),
             )
 
+    def office_keys(self, office: Office) -> FeedContent:
+        """The office's key and how tills come to it, as `wire.office_keys.OfficeKeyList`."""
+        with office.database.read() as connection:
+            version = part_version(connection, Part.OFFICE_KEYS)
+            return self._kept_or(Part.OFFICE_KEYS, version) or self._keep(
+                Part.OFFICE_KEYS, version, key_list(connection, office.keys, version)
+            )
+
     def vouchers(self, office: Office, since: str) -> FeedContent:
         """Spent vouchers as `wire.feed.SpentVouchers`, what came `since` that version alone if that
         is much less."""
@@ -106,11 +115,12 @@ class FeedParts:
 
 
 def _voucher_keys(connection: Connection, office: Office) -> tuple[VoucherKey, ...]:
-    """The office's own key, then those of every till that are not revoked, newest first.
+    """The office's own keys, then those of every till that are not revoked, newest first.
 
     A till that enrolled again, or changed its key, has several: what it printed under an older one
     stays good.
     """
     found = good_keys(connection, office.now_ms())
-    own = VoucherKey(OFFICE_ISSUER, office.keys.public_key())
-    return tuple(dict.fromkeys((own, *(VoucherKey(till_id, key) for till_id, key in found))))
+    own = voucher_keys(connection, office.keys, office.now_ms())
+    every = [*((OFFICE_ISSUER, key) for key in own), *found]
+    return tuple(dict.fromkeys(VoucherKey(issuer, key) for issuer, key in every))

@@ -221,6 +221,24 @@ def get_vouchers(request: AnyRequest, since: Version = "") -> Response[bytes]:
     return _answer(request, _parts(request).vouchers(office_of(request), since))
 
 
+@get(
+    "/v1/feed/office-keys",
+    operation_id="getOfficeKeys",
+    summary="The keys that the office signs by",
+    description=f"{_ABOUT} An `OfficeKeyList` of wire/office_keys.py: MessagePack in zstd. A till "
+    "takes the key for the office's when the statements lead to it from one that it has.",
+    tags=["tills"],
+    security=[{"till": []}],
+    media_type=FEED_CONTENT_TYPE,
+    responses={**_NOT_MODIFIED, **refusals(401, 429)},
+    sync_to_thread=True,
+)
+def get_office_keys(request: AnyRequest) -> Response[bytes]:
+    """The office's present key, and every change that led to it."""
+    signing_till(request, b"")
+    return _answer(request, _parts(request).office_keys(office_of(request)))
+
+
 class NoPlace(Refused):
     """As many tills as can be are fetching the index."""
 
@@ -242,6 +260,7 @@ routes: list[Any] = [
     get_products,
     get_offers,
     get_vouchers,
+    get_office_keys,
 ]
 
 

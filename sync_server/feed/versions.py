@@ -1,6 +1,6 @@
 """The version of every part of the feed, as it is now."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection
 
@@ -14,6 +14,7 @@ from sync_server.registry.generations import (
     former_bases,
     generations,
 )
+from sync_server.registry.office_keys import office_keys, present_of
 from sync_server.registry.schemes import load_schemes
 from wire.feed import PartName
 
@@ -28,9 +29,12 @@ def feed_versions(office: Office, base: str = "") -> dict[str, str]:
 
 def feed_state(office: Office) -> dict[str, str]:
     """The version of every part, and of the deltas over former bases (`over`). Builds nothing."""
-    shape = shape_of(load_schemes(office.settings.data_dir), office.keys.public_key())
+    schemes, now_ms = load_schemes(office.settings.data_dir), office.now_ms()
     with office.database.read() as connection:
-        return state_of(connection, shape)
+        states = office_keys(connection, office.keys)
+        shape = shape_of(schemes, present_of(states))
+        good = [shape_of(schemes, key.public_key) for key in states if key.is_good(now_ms)]
+        return state_of(connection, shape, good)
 
 
 def over(base: str) -> str:
@@ -54,8 +58,11 @@ def as_held(state: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str
     }
 
 
-def state_of(connection: Connection, shape: str) -> dict[str, str]:
-    """The versions as committed, with schemes of `shape` (`sync_server.feed.base`)."""
+def state_of(connection: Connection, shape: str, shapes: Iterable[str]) -> dict[str, str]:
+    """The versions as committed, with a base of `shape` (`sync_server.feed.base`).
+
+    Former bases may have any of `shapes`.
+    """
     states = generations(connection)
     members = states.get(Part.MEMBERS, NEVER_CHANGED)
     begins = base_of(states)
@@ -69,11 +76,13 @@ def state_of(connection: Connection, shape: str) -> dict[str, str]:
         PartName.PRODUCTS: _version(states.get(Part.PRODUCTS)),
         PartName.OFFERS: _version(states.get(Part.OFFERS)),
         PartName.VOUCHERS: _version(states.get(Part.VOUCHERS)),
+        PartName.OFFICE_KEYS: _version(states.get(Part.OFFICE_KEYS)),
         PartName.MEMBERS: base,
         PartName.MEMBERS_DELTA: delta,
         **{
-            over(Label(former.begins, shape).version): members.version
+            over(Label(former.begins, each).version): members.version
             for former in former_bases(states)
+            for each in shapes
         },
     }
 

@@ -10,6 +10,7 @@ from sync_server.database import upsert
 from sync_server.errors import Refused
 from sync_server.ingest.acceptance import first_head
 from sync_server.keys import OfficeKeys
+from sync_server.registry.office_keys import present_key
 from sync_server.registry.rotation import put_key
 from sync_server.registry.stores import require_store
 from sync_server.registry.tills import code_hash
@@ -73,7 +74,7 @@ def enrol(
         store_name=store.name,
         epoch=epoch,
         identifier_key=keys.identifier_key,
-        office_public_key=keys.public_key(),
+        office_public_key=present_key(connection, keys),
         office_time_ms=now_ms,
     )
 

@@ -16,6 +16,7 @@ class Part(StrEnum):
     PRODUCTS = "products"
     OFFERS = "offers"
     VOUCHERS = "vouchers"
+    OFFICE_KEYS = "office-keys"
 
 
 class Generation(NamedTuple):

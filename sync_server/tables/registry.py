@@ -72,6 +72,28 @@ class TillKey(Table, table=True):
     revoked_at_ms: int | None = Field(default=None, sa_type=BigInteger)
 
 
+class OfficeKey(Table, table=True):
+    """A key that the office signs with, or will, or did, after its first one.
+
+    What is here is public: private halves lie in `office-keys.json` alone.
+    """
+
+    public_key: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    before_key: bytes = Field(sa_type=LargeBinary)
+    """The key that it comes after."""
+    statement: bytes = Field(sa_type=LargeBinary)
+    """The `wire.office_keys.KeyStatement` of both, in MessagePack."""
+    generation: int = Field(sa_type=BigInteger)
+    """That of the feed's part "office-keys" since which tills are told of it."""
+    due_at_ms: int = Field(sa_type=BigInteger)
+    """When it shall begin to sign."""
+    signs_from_ms: int | None = Field(default=None, sa_type=BigInteger)
+    before_until_ms: int = Field(sa_type=BigInteger)
+    """Until when the key before is good."""
+    before_leaked: bool = Field(default=False)
+    """The key before was dropped; what it signed is worth nothing."""
+
+
 class EnrolmentCode(Table, table=True):
     """A one-time code, kept as its SHA-256 only."""
 

@@ -44,6 +44,7 @@ NEWS_S_MAX = 2.0
 STOP_S_MAX = 8.0
 """Far below `FEED_WAIT_S_MAX`: a stop does not wait for tills that wait."""
 WAITING_TILLS = 40
+FILES = ("members", "members-delta")
 
 
 def card(member: int) -> str:
@@ -242,7 +243,7 @@ def test_head_office_sees_what_the_till_has_in_force(
     wait_for(lambda: not served.listed("till-1").feed_behind)
     held = {part: at.version for part, at in served.listed("till-1").feed.items()}
     assert held == till.office.versions({}, 0)
-    assert set(held) == {"members", "members-delta", "products", "offers", "vouchers"}
+    assert set(held) == {*FILES, "products", "offers", "vouchers", "office-keys"}
     assert " current " in served.command("till", "list")
     (told,) = json.loads(served.command("till", "list", "--json"))
     assert told["feed"]["members-delta"]["version"] == held["members-delta"]

@@ -41,7 +41,7 @@ def test_a_code_makes_a_machine_the_till(desk: "Desk") -> None:
         store_name="Store 7",
         epoch=1,
         identifier_key=keys.identifier_key,
-        office_public_key=keys.public_key(),
+        office_public_key=keys.public_keys()[0],
         office_time_ms=desk.clock.ms,
     )
     assert desk.rows(TillEpoch)[0]["public_key"] == KEY

@@ -248,6 +248,7 @@ def test_what_the_till_has_in_force_is_told_with_the_next_question(make: MakeFee
         "members": "1",
         "members-delta": "",
         "vouchers": "",
+        "office-keys": "",
     }
     assert not feed.step()
     assert office.known["products"] == "2"

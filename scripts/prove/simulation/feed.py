@@ -48,6 +48,8 @@ class FeedDoor:
                 return _whole(message, self._parts.offers(office))
             case "products":
                 return _whole(message, self._parts.products(office))
+            case "office-keys":
+                return _whole(message, self._parts.office_keys(office))
             case "vouchers":
                 return _whole(message, self._parts.vouchers(office, asked.get("since", "")))
             case "members-delta":
