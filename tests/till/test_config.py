@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from terminal_agent.config import check_config, load_config
@@ -110,6 +110,7 @@ values = st.recursive(
 sections = st.sampled_from(["till", "office", "scanner", "printer", "receipt", "card", "other"])
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 @given(st.dictionaries(sections, values))
 def test_any_document_is_read_or_refused_with_its_faults(document: dict[str, object]):
     with pytest.raises(ConfigError) as error:
