@@ -403,6 +403,9 @@ def _project_reservation(
         "issued_at_ms": None,
         "issued_epoch": None,
         "issued_seq": None,
+        "decided_day": None,
+        "taken_at_ms": None,
+        "taken_day": None,
     }
 
 

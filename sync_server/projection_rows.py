@@ -8,7 +8,7 @@ from sqlmodel import col
 
 from sync_server.bulk import find_rows, insert_rows, merge_rows, rows_of
 from sync_server.database import upsert
-from sync_server.journeys import sale_days
+from sync_server.journeys import first_taken, sale_days
 from sync_server.journeys.marks import mark
 from sync_server.projection import (
     LINE_COLUMNS,
@@ -98,6 +98,8 @@ def write(connection: Connection, there: Known, rows: Projected) -> None:
     upsert(connection, Voucher, list(rows.vouchers.values()), update=changeable)
     _write_voucher_touchpoints(connection, [rows.vouchers[key] for key in rows.outcomes])
     redeemed = {(row["issuer"], row["serial"]) for row in rows.redemptions}
+    new = {key for key in rows.vouchers if key not in there.vouchers}
+    first_taken.note(connection, redeemed | new)
     touched = {row.person for row in rows.touchpoints}
     touched.update(rows.vouchers[key]["person"] for key in rows.outcomes)
     touched |= _tell_causes(connection, redeemed | rows.vouchers.keys())

@@ -19,7 +19,7 @@ from sync_server.feed.spent import note_spent
 from sync_server.follower import Did, Follower
 from sync_server.ingest.aside import NO_EVENTS
 from sync_server.ingest.decoding import UNDECODABLE, Undecodable, understand
-from sync_server.journeys import marks, sale_days
+from sync_server.journeys import first_taken, marks, sale_days
 from sync_server.members_projection import project_members
 from sync_server.office import Office
 from sync_server.overload import Overload
@@ -143,6 +143,7 @@ def project_step(office: Office) -> int | None:
         if not try_lock(connection, Lock.PROJECTOR):
             return None
         sale_days.require(connection)
+        first_taken.require(connection)
         members = project_members(connection)
     upto = _horizon(office)
     try:

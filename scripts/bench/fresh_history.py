@@ -19,7 +19,7 @@ from sync_server.bulk import insert_rows
 from sync_server.database import Lock, lock_exclusive, upsert
 from sync_server.feed.spent import note_spent
 from sync_server.ingest.log import COLUMNS as LOG_COLUMNS
-from sync_server.journeys import sale_days
+from sync_server.journeys import first_taken, sale_days
 from sync_server.journeys.marks import mark
 from sync_server.journeys.touchpoint import DAY_MS
 from sync_server.office import Office
@@ -81,6 +81,7 @@ STORES = 10
 TILLS_A_STORE = 4
 DAYS = 365
 EPOCH = 1
+CAMPAIGN = "thanks"
 PRINTED_MS = int(timedelta(seconds=20).total_seconds() * 1000)
 TOUCHPOINTS_A_MEMBER = 25
 VISIT_SHARE = 0.62
@@ -198,11 +199,11 @@ class Plan:
             link = Link("card", identifier_token(KEY, "card", str(who)), who)
             voucher = self._open.pop(who, None)
             if voucher is not None and dice[1] < REDEEMED_SHARE:
-                redeemed = (Redeemed(voucher.till_id, voucher.serial, "thanks", 100),)
+                redeemed = (Redeemed(voucher.till_id, voucher.serial, CAMPAIGN, 100),)
             if dice[2] < ISSUED_SHARE:
                 mine = _Voucher(till_id, f"{seq:08}")
                 self._open[who] = mine
-                issued = (IssuedVoucher(mine.serial, "thanks", 100, at_ms + 60 * DAY_MS),)
+                issued = (IssuedVoucher(mine.serial, CAMPAIGN, 100, at_ms + 60 * DAY_MS),)
         elif dice[0] < STRANGER_SHARE / 10:
             link = Link("card", identifier_token(KEY, "card", f"x{who}"))
         body = Sale(
@@ -290,6 +291,7 @@ def write_history(office: Office, plan: Plan) -> int:
     with office.database.write() as connection:
         lock_exclusive(connection, Lock.PROJECTOR)
         sale_days.require(connection)
+        first_taken.require(connection)
     return touchpoints
 
 

@@ -15,6 +15,7 @@ from sync_server.journeys.arrow import pa, pc
 from sync_server.journeys.columns import Stores
 from sync_server.journeys.days import SLOT_MS, offset_ms
 from sync_server.journeys.rows import VALUE_MAX, Names, Vocabulary
+from sync_server.journeys.tenths import TENTH_MS
 from sync_server.journeys.touchpoint import DAY_MS, PURCHASE
 
 MISSING = -(2**63) + 1
@@ -44,6 +45,13 @@ class Read(NamedTuple):
     reference: Any
     cause: Any
     value: Any
+    campaign: Any
+    how: Any
+    """This and what follows is of sales of tills."""
+    lines: Any
+    duration_ms: Any
+    failed_scans: Any
+    voided_lines: Any
 
 
 class Enrolled(NamedTuple):
@@ -106,7 +114,7 @@ def arranged(read: Read, enrolled: Enrolled, vocabulary: Vocabulary, zones: Zone
     order = _order(keys, kind != purchase, read.id)
     person, at_ms, kind, store = person[order], at_ms[order], kind[order], store[order]
     belongs, caused = _links(read, order, person, kind == purchase)
-    value = read.value[order]
+    value, took = read.value[order], read.duration_ms[order]
     columns = {
         "person": person,
         "at_ms": at_ms,
@@ -118,10 +126,21 @@ def arranged(read: Read, enrolled: Enrolled, vocabulary: Vocabulary, zones: Zone
         "belongs": belongs,
         "caused": caused,
         "amount_cents": read.amount_cents[order],
-        "value": np.where(value == MISSING, NO_VALUE, np.clip(value, -VALUE_MAX, VALUE_MAX)),
+        "value": np.where(value == MISSING, NO_VALUE, _clipped(value)),
         ENROLLED: _enrolled_days(person, enrolled, zones),
+        "campaign": _codes(read.campaign, vocabulary.campaigns)[order],
+        "till": _codes(read.till, vocabulary.tills)[order],
+        "how": _codes(read.how, vocabulary.hows)[order],
+        "lines": _clipped(read.lines[order]),
+        "tenths": _clipped(np.where(took > 0, took // TENTH_MS, -1)),
+        "failed_scans": _clipped(read.failed_scans[order]),
+        "voided_lines": _clipped(read.voided_lines[order]),
     }
     return Part({name: np.ascontiguousarray(columns[name], kind) for name, kind in TYPES.items()})
+
+
+def _clipped(numbers: Array) -> Array:
+    return np.clip(numbers, -VALUE_MAX, VALUE_MAX)
 
 
 def _order(keys: Sequence[Array], is_other: Array, ids: Any) -> Array:

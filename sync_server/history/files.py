@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from sync_server.history.part import NAMES, TYPES, Part, empty
+from sync_server.history.part import NAMES, OF_SALES, TYPES, Part, empty
 from sync_server.journeys.arrow import pa, pq
 from sync_server.journeys.columns import Stores
 from sync_server.journeys.rows import Names, Vocabulary
@@ -63,6 +63,9 @@ class Manifest(Struct, frozen=True):
     kinds: list[str | None]
     channels: list[str | None]
     stores: list[str | None]
+    campaigns: list[str | None]
+    tills: list[str | None]
+    hows: list[str | None]
     zones: dict[str, str]
     """Store → time zone, "" for stores that are none: days were counted by them."""
     written_at_ms: int
@@ -74,7 +77,14 @@ class Manifest(Struct, frozen=True):
 
     def vocabulary(self) -> Vocabulary:
         """The names behind the codes."""
-        return Vocabulary(Names(self.kinds), Names(self.channels), Names(self.stores))
+        empty = Vocabulary()
+        return Vocabulary(
+            *(Names(names, of.most) for names, of in zip(self.names(), empty.each(), strict=True))
+        )
+
+    def names(self) -> tuple[list[str | None], ...]:
+        """The same as lists, in the order of `Vocabulary`."""
+        return self.kinds, self.channels, self.stores, self.campaigns, self.tills, self.hows
 
     def directories(self) -> set[str]:
         """The directories in use: an empty bucket has no file."""
@@ -158,7 +168,7 @@ class Files:
                 file,
                 compression="zstd",
                 row_group_size=ROWS_A_GROUP,
-                use_dictionary=["kind", "channel", "store", "joins"],
+                use_dictionary=["kind", "channel", "store", "joins", *OF_SALES],
                 write_statistics=["person", "at_ms"],
             )
         with _durable(self._unpacked(name)) as file, pa.ipc.new_file(file, _SCHEMA) as writer:

@@ -1,7 +1,7 @@
 """Whole persons' touchpoints as columns: sorted, taken apart, put together. Pure.
 
-The columns are those of `sync_server.journeys.rows.COLUMNS` as NumPy arrays, and `enrolled`: the
-day the row's person became a member, `NO_DAY` when that is not known.
+The columns are those of `sync_server.journeys.rows.COLUMNS` as NumPy arrays; `enrolled`, the day
+the row's person became a member, `NO_DAY` when that is not known; and `OF_SALES`.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,17 @@ from sync_server.journeys.rows import COLUMNS
 
 NO_DAY = -(2**31)
 ENROLLED = "enrolled"
-NAMES = (*(name for name, _ in COLUMNS), ENROLLED)
-TYPES: dict[str, Any] = {name: np.dtype(code) for name, code in (*COLUMNS, (ENROLLED, "i"))}
+OF_SALES = ("campaign", "till", "how", "lines", "tenths", "failed_scans", "voided_lines")
+"""What the fold does not read: the campaign and the till of a row, and of a till's sale how it was
+linked and the numbers of its checkout; `lines` is `NO_SALE` of every other row. `tenths` of a
+second it took; -1: that was not measured."""
+NO_SALE = -1
+NAMES = (*(name for name, _ in COLUMNS), ENROLLED, *OF_SALES)
+TYPES: dict[str, Any] = {
+    name: np.dtype(code)
+    for name, code in (*COLUMNS, (ENROLLED, "i"), *((name, "i") for name in OF_SALES))
+}
+SALES = -1
 ROW_BYTES = sum(kind.itemsize for kind in TYPES.values())
 
 
@@ -25,6 +34,7 @@ class Part:
     def __init__(self, columns: dict[str, Array]) -> None:
         self.columns = columns
         self.person: Array = columns["person"]
+        self._of_kind: dict[int, Array] = {}
 
     def __len__(self) -> int:
         return len(self.person)
@@ -52,6 +62,28 @@ class Part:
         days = self.columns[ENROLLED][self.starts]
         is_known = days != NO_DAY
         return self.persons[is_known], np.ascontiguousarray(days[is_known])
+
+    @cached_property
+    def ends(self) -> Array:
+        """The row after the last one of each person."""
+        return np.append(self.starts[1:], len(self))
+
+    def rows_of(self, kind: int | None) -> Array:
+        """The numbers of the rows of a kind, by its code; none of a kind without a code."""
+        if kind is None:
+            return np.empty(0, np.int64)
+        found = self._of_kind.get(kind)
+        if found is None:
+            found = self._of_kind[kind] = np.flatnonzero(self.columns["kind"] == kind)
+        return found
+
+    def sales(self, purchase: int | None) -> Array:
+        """The numbers of the rows that are sales of tills; `purchase` is that kind's code."""
+        found = self._of_kind.get(SALES)
+        if found is None:
+            rows = self.rows_of(purchase)
+            found = self._of_kind[SALES] = rows[self.columns["lines"][rows] != NO_SALE]
+        return found
 
     def of(self, persons: Array) -> "Part":
         """The rows of `persons`, who are ascending; those who have none here are passed over."""

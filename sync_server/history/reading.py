@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sync_server.database import Database
 from sync_server.history.arranged import MISSING, Enrolled, Read, Zones, arranged
 from sync_server.history.arrays import np
-from sync_server.history.part import Part, empty
+from sync_server.history.part import NO_SALE, Part, empty
 from sync_server.journeys.arrow import pa, pc
 from sync_server.journeys.rows import Vocabulary
 
@@ -28,20 +28,32 @@ Ask = Callable[[Columns, str], Columns]
 
 _NUMBER, _TEXT = pa.int64(), pa.string()
 _TOUCHPOINT: dict[str, tuple[str, Any]] = {
-    "person": ("person", _NUMBER),
-    "at_ms": ("occurred_at_ms", _NUMBER),
-    "till": ("till_id", _TEXT),
-    "epoch": ("epoch", _NUMBER),
-    "seq": ("seq", _NUMBER),
-    "id": ("id", _TEXT),
-    "kind": ("kind", _TEXT),
-    "channel": ("channel", _TEXT),
-    "store": ("COALESCE(store_id, '')", _TEXT),
-    "amount_cents": ("COALESCE(amount_cents, 0)", _NUMBER),
-    "reference": ("COALESCE(reference, '')", _TEXT),
-    "cause": ("COALESCE(cause, '')", _TEXT),
-    "value": (f"COALESCE(value, {MISSING})", _NUMBER),
+    "person": ("t.person", _NUMBER),
+    "at_ms": ("t.occurred_at_ms", _NUMBER),
+    "till": ("t.till_id", _TEXT),
+    "epoch": ("t.epoch", _NUMBER),
+    "seq": ("t.seq", _NUMBER),
+    "id": ("t.id", _TEXT),
+    "kind": ("t.kind", _TEXT),
+    "channel": ("t.channel", _TEXT),
+    "store": ("COALESCE(t.store_id, '')", _TEXT),
+    "amount_cents": ("COALESCE(t.amount_cents, 0)", _NUMBER),
+    "reference": ("COALESCE(t.reference, '')", _TEXT),
+    "cause": ("COALESCE(t.cause, '')", _TEXT),
+    "value": (f"COALESCE(t.value, {MISSING})", _NUMBER),
+    "campaign": ("COALESCE(t.campaign, '')", _TEXT),
+    "how": ("COALESCE(s.link_how, '')", _TEXT),
+    "lines": (f"COALESCE(s.line_count, {NO_SALE})", _NUMBER),
+    "duration_ms": ("COALESCE(s.duration_ms, 0)", _NUMBER),
+    "failed_scans": ("COALESCE(s.failed_scans, 0)", _NUMBER),
+    "voided_lines": ("COALESCE(s.voided_lines, 0)", _NUMBER),
 }
+_OF = """
+    FROM (SELECT * FROM touchpoint WHERE {0}) t
+    LEFT JOIN (SELECT * FROM sale WHERE {0}) s
+    ON t.kind = 'purchase' AND s.till_id = t.till_id AND s.epoch = t.epoch AND s.seq = t.seq
+"""
+"""Touchpoints, and the sale where one is that. A sale and its touchpoint are of one person."""
 _MEMBER: dict[str, tuple[str, Any]] = {
     "person": ("person", _NUMBER),
     "at_ms": ("enrolled_at_ms", _NUMBER),
@@ -76,7 +88,7 @@ class Reader:
         return int(self._ask({"rows": ("COUNT(*)", _NUMBER)}, rest)["rows"][0])
 
     def _part(self, whose: str) -> Part:
-        found = self._ask(_TOUCHPOINT, f"FROM touchpoint WHERE {whose}")
+        found = self._ask(_TOUCHPOINT, _OF.format(whose))
         rest = f"FROM person WHERE enrolled_at_ms IS NOT NULL AND {whose}"
         members = self._ask(_MEMBER, rest)
         order = np.argsort(members["person"])

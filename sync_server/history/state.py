@@ -6,7 +6,7 @@ from sync_server.history.arranged import Zones
 from sync_server.history.files import Manifest, is_counted_alike
 from sync_server.history.view import View
 from sync_server.journeys.marks import Newest
-from sync_server.journeys.rows import Names, Vocabulary
+from sync_server.journeys.rows import Vocabulary
 from sync_server.journeys.touchpoint import PURCHASE
 
 
@@ -41,9 +41,8 @@ class State(NamedTuple):
         """Whether files of another process can go under the layers: its codes and days mean the
         same, and nothing that was read is missing.
         """
-        names = self.vocabulary
-        ours = (names.kinds.names, names.channels.names, names.stores.names)
-        theirs = (manifest.kinds, manifest.channels, manifest.stores)
+        ours = tuple(names.names for names in self.vocabulary.each())
+        theirs = manifest.names()
         return (
             manifest.era == self.era
             and len(manifest.buckets) == len(self.manifest.buckets)
@@ -70,15 +69,11 @@ def frozen(vocabulary: Vocabulary, before: Vocabulary | None = None) -> Vocabula
     vocabulary.kinds.code(PURCHASE)
     if before is not None and _sizes(before) == _sizes(vocabulary):
         return before
-    return Vocabulary(
-        Names(vocabulary.kinds.names),
-        Names(vocabulary.channels.names),
-        Names(vocabulary.stores.names),
-    )
+    return vocabulary.copy()
 
 
-def _sizes(vocabulary: Vocabulary) -> tuple[int, int, int]:
-    return len(vocabulary.kinds), len(vocabulary.channels), len(vocabulary.stores)
+def _sizes(vocabulary: Vocabulary) -> list[int]:
+    return [len(names) for names in vocabulary.each()]
 
 
 def _is_same(era: str, now: str, rows: int) -> bool:

@@ -122,6 +122,15 @@ class View:
         """The buckets whose persons are in layers."""
         return np.unique(bucket_numbers(self.overlaid, len(self.base))).tolist()
 
+    def parts(self) -> list[tuple[Part, Array]]:
+        """All rows: parts, and of each the persons, ascending, whose rows there count no more."""
+        found: list[tuple[Part, Array]] = [(bucket, self.overlaid) for bucket in self.base]
+        found += [
+            (layer.part, left_out)
+            for layer, left_out in zip(self.layers, self._left_out, strict=True)
+        ]
+        return [(part, without) for part, without in found if len(part)]
+
     def tallies(
         self, make: Callable[[], list[Tally]], run_all: RunAll, *, only: Any = None
     ) -> list[Tally]:
@@ -130,12 +139,7 @@ class View:
 
         `run_all` runs what it is given, as many at once as it sees fit, and returns what they do.
         """
-        parts: list[tuple[Part, Array]] = [(bucket, self.overlaid) for bucket in self.base]
-        parts += [
-            (layer.part, left_out)
-            for layer, left_out in zip(self.layers, self._left_out, strict=True)
-        ]
-        shares = _shares([(part, without) for part, without in parts if len(part)])
+        shares = _shares(self.parts())
 
         def share(some: Sequence[tuple[Part, Array]]) -> list[Tally]:
             tallies = make()

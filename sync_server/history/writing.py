@@ -67,6 +67,9 @@ def _manifest(
         list(names.kinds.names),
         list(names.channels.names),
         list(names.stores.names),
+        list(names.campaigns.names),
+        list(names.tills.names),
+        list(names.hows.names),
         zones,
         now_ms,
     )

@@ -14,6 +14,8 @@ from sync_server.journeys.touchpoint import DAY_MS, MINUTE_MS
 AFTER_DAYS = 30
 """How long it is looked at what a customer with a complaint does next."""
 COMPLAINT, RETURN, ANSWER, PURCHASE = "complaint", "return", "service_contact", "purchase"
+REWARDS = ("points_spent", "voucher_redeemed")
+GIVEN, USED = "referral_given", "referral_used"
 
 
 class Next(StrEnum):

@@ -14,7 +14,11 @@ from sync_server.journeys.care import (
     ANSWER,
     COMPLAINT,
     FIRST,
+    GIVEN,
+    PURCHASE,
     RETURN,
+    REWARDS,
+    USED,
     CareTally,
     CareWhole,
     Moment,
@@ -24,8 +28,6 @@ from sync_server.journeys.columns import Stores, within
 from sync_server.journeys.tally import Window
 from sync_server.journeys.touchpoint import DAY_MS
 
-REWARDS = ("points_spent", "voucher_redeemed")
-GIVEN, USED = "referral_given", "referral_used"
 _RARE: Any = text(tables.OF_CARE)
 
 
@@ -53,21 +55,23 @@ def read_care(connection: Connection, stores: Stores, window: Window) -> CareTal
     when = select(*who).where(*of_somebody)
     for person, at_ms in _rows(connection, when.order_by(col(t.occurred_at_ms))):
         complaints.setdefault(person, []).append(at_ms)
-    later: dict[int, list[tuple[int, str, str]]] = {person: [] for person in complaints}
+    later: dict[int, list[tuple[Any, ...]]] = {person: [] for person in complaints}
     since_ms = min((at[0] for at in complaints.values()), default=now_ms)
     for statement in (_answers(since_ms, now_ms), _soon(when.subquery("complaint"), now_ms)):
         for person, *moment in _rows(connection, statement):
             if person in later:
                 later[person].append((*moment,))
     for person, at in complaints.items():
-        moments = [Moment(at_ms, kind) for at_ms, _, kind in sorted(later[person])]
+        moments = [Moment(row[0], row[-1]) for row in sorted(later[person])]
         follow(tally, at, moments, now_ms)
     return tally
 
 
 def _moments() -> Any:
+    """A person, the columns of a journey's order (`touchpoint.order`), and the kind."""
     t = tables.Touchpoint
-    return select(col(t.person), col(t.occurred_at_ms), col(t.id), col(t.kind))
+    event = (col(t.occurred_at_ms), col(t.till_id), col(t.epoch), col(t.seq))
+    return select(col(t.person), *event, col(t.kind) != PURCHASE, col(t.id), col(t.kind))
 
 
 def _answers(since_ms: int, now_ms: int) -> Any:

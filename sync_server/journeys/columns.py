@@ -316,7 +316,8 @@ def in_days(
 ) -> ColumnElement[bool]:
     """Whether a row's day is one of a window: that of its own store's time zone.
 
-    Without a store it is that of most stores, and in no window of some stores.
+    Without a store, or of one that is not known, it is that of most stores, and in no window of
+    some stores.
     """
 
     def days(zone: str) -> ColumnElement[bool]:
@@ -333,14 +334,17 @@ def in_days(
         )
     if len(stores.zone_names) == 1:
         return days(stores.home_zone)
-    store = tables.Store
+    store, home = tables.Store, stores.home_zone
+    abroad = select(col(store.store_id)).where(col(store.time_zone) != home)
+    at_home = or_(store_id.is_(None), store_id.not_in(abroad))
     return or_(
+        and_(days(home), at_home),
         *(
             and_(
                 days(zone),
                 store_id.in_(select(col(store.store_id)).where(col(store.time_zone) == zone)),
             )
             for zone in stores.zone_names
+            if zone != home
         ),
-        and_(days(stores.home_zone), store_id.is_(None)),
     )

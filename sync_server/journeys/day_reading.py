@@ -1,6 +1,6 @@
 """Reads what sales and vouchers add up to in a window, out of the days that are kept of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,10 +35,13 @@ class Days(NamedTuple):
     basket_cents: dict[str, int]
 
 
-def read_days(connection: Connection, window: Window) -> Days | None:
+def read_days(
+    connection: Connection, window: Window, buyers: Callable[[Window], int] | None = None
+) -> Days | None:
     """What `columns.read_sales`, `read_vouchers` and `checkout_reading` count from the rows.
 
-    None while the days are not whole, and of some persons or a campaign.
+    None while the days are not whole, and of some persons or a campaign. `buyers` says how many
+    persons have a sale; without it they are counted out of the days.
     """
     if window.has_filters or not is_whole(connection):
         return None
@@ -46,7 +49,7 @@ def read_days(connection: Connection, window: Window) -> Days | None:
     tills: Tills = {}
     durations: list[bytes] = []
     persons: list[bytes] = []
-    for (store, till), numbers, took, who in _rows(connection, window):
+    for (store, till), numbers, took, who in _rows(connection, window, with_persons=buyers is None):
         for name, number in numbers.items():
             total[name] += number
         durations += took
@@ -62,7 +65,7 @@ def read_days(connection: Connection, window: Window) -> Days | None:
     names = _names(connection, window)
     sales = SalesTally(
         **{name: total[name] for name in NUMBERS if not name.startswith("redeemed")},
-        persons=_distinct(persons),
+        persons=buyers(window) if buyers else _distinct(persons),
         linked_how=names[LINKED_HOW],
         duration_tenths=tenths.count(durations),
     )
@@ -78,21 +81,22 @@ def read_days(connection: Connection, window: Window) -> Days | None:
 _Row = tuple[tuple[str, str], dict[str, int], list[bytes], list[bytes]]
 
 
-def _rows(connection: Connection, window: Window) -> Iterable[_Row]:
+def _rows(connection: Connection, window: Window, *, with_persons: bool) -> Iterable[_Row]:
     """By store and till: sums, and the appended bytes."""
     d = SaleDay
     keys = (col(d.store_id), col(d.till_id))
     here = _within(window, col(d.day), col(d.store_id))
     sums = [func.sum(col(getattr(d, name))) for name in NUMBERS]
+    each_sale: list[Any] = [col(d.tenths), col(d.persons) if with_persons else literal(b"")]
     if connection.dialect.name == "postgresql":
-        joined = [func.string_agg(col(name), literal(b"")) for name in (d.tenths, d.persons)]
+        joined = [func.string_agg(column, literal(b"")) for column in each_sale]
         whole: Any = select(*keys, *sums, *joined).where(here).group_by(*keys)
         for store, till, *numbers, took, who in _all(connection, whole):
             yield (store, till), _named(numbers), [bytes(took)], [bytes(who)]
         return
     # SQLite cannot join bytes of several rows.
     parts: dict[tuple[str, str], tuple[list[bytes], list[bytes]]] = {}
-    each: Any = select(*keys, col(d.tenths), col(d.persons)).where(here)
+    each: Any = select(*keys, *each_sale).where(here)
     for store, till, took, who in _all(connection, each):
         found = parts.setdefault((store, till), ([], []))
         found[0].append(took)

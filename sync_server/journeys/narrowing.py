@@ -11,6 +11,7 @@ from sync_server import tables
 from sync_server.journeys.asking import UnknownError
 from sync_server.journeys.columns import Stores, within
 from sync_server.journeys.filters import Filters
+from sync_server.journeys.live_reading import Live
 from sync_server.journeys.persons import Persons
 from sync_server.journeys.rfm import Bought, RfmName, persons_in
 from sync_server.journeys.tally import Window
@@ -68,7 +69,12 @@ def stores_asked(connection: Connection, filters: Filters) -> tuple[str, ...]:
 
 
 def narrowed(
-    connection: Connection, stores: Stores, window: Window, filters: Filters, bought: Bought
+    connection: Connection,
+    stores: Stores,
+    window: Window,
+    filters: Filters,
+    bought: Bought,
+    live: Live | None = None,
 ) -> Window:
     """A window with the persons that are asked about in it.
 
@@ -77,7 +83,10 @@ def narrowed(
     segment = Persons(persons_in(bought, filters.segments)) if filters.segments else None
     only = segment
     if filters.campaign is not None:
-        reached = read_reached(connection, stores, window, filters.campaign)
+        if live is None:
+            reached = read_reached(connection, stores, window, filters.campaign)
+        else:
+            reached = live.reached(connection, window, filters.campaign)
         only = reached if segment is None else reached & segment
     return replace(window, only=only, holders=segment, campaign=filters.campaign)
 

@@ -13,9 +13,11 @@ from sqlmodel import col
 from sync_server import tables
 from sync_server.journeys.campaign_reading import read_campaigns, read_campaigns_whole
 from sync_server.journeys.care_reading import read_care, read_care_whole
+from sync_server.journeys.checkout import Tills
 from sync_server.journeys.checkout_reading import read_tills
 from sync_server.journeys.columns import Stores, in_days
 from sync_server.journeys.day_reading import Days
+from sync_server.journeys.live_reading import Live
 from sync_server.journeys.metrics import MetricTally
 from sync_server.journeys.model import Placement
 from sync_server.journeys.rfm import RFM_DAYS, Bought, rfm_of
@@ -33,23 +35,33 @@ def read_sources(
     placement: Placement,
     bought: Bought,
     known: Days | None = None,
+    live: Live | None = None,
+    tills: Tills | None = None,
 ) -> Sources:
     """What a window's figures are made of.
 
     `bought` is who bought in `rfm_window(window)`; `known` is what the window's days add up to,
-    where that is kept.
+    where that is kept; `live` what persons did, where there is a history, and `tills` their sales.
     """
     apart = placement.settings.same_trip_minutes
+    nobodys = read_nobodys(connection, stores, window, known and known.sales)
+    if live is None:
+        care = read_care(connection, stores, window)
+        care_whole = read_care_whole(connection, stores, window)
+        campaigns_whole = read_campaigns_whole(connection, stores, window, apart)
+    else:
+        care, care_whole = live.care(connection, window, nobodys)
+        campaigns_whole = live.campaigns(connection, window, apart)
     return Sources(
         metrics=read_metrics(connection, window),
-        nobodys=read_nobodys(connection, stores, window, known and known.sales),
-        care=read_care(connection, stores, window),
-        tills=read_tills(connection, stores, window, known and known.tills),
+        nobodys=nobodys,
+        care=care,
+        tills=read_tills(connection, stores, window, known.tills if known else tills),
         campaigns=read_campaigns(connection, stores, window, known),
         whole=Whole(
-            campaigns=read_campaigns_whole(connection, stores, window, apart),
+            campaigns=campaigns_whole,
             rfm=rfm_of(bought, window.now_day, window.only),
-            care=read_care_whole(connection, stores, window),
+            care=care_whole,
         ),
         kinds_known=read_kinds(connection),
     )

@@ -17,6 +17,8 @@ from sync_server.journeys.persons import Persons
 RFM_DAYS = 365
 """The days before the summary's day whose purchases count."""
 CLASSES = 5
+COUNTED_MAX = 1 << 22
+"""Values that are spread no wider are counted, which is quicker than sorting them."""
 HIGH_MIN = 4
 """Scores from here on are high."""
 MIDDLE = 3
@@ -138,8 +140,8 @@ def rfm_of(bought: Bought, now_day: int, only: Persons | None = None) -> Rfm | N
             half = np.sort(days_ago[mine])[(persons - 1) // 2]
             total = (int(purchases[mine].sum()), int(cents[mine].sum()))
             found.append(RfmSegment(name, persons, *total, int(half)))
-    cells = np.zeros((CLASSES, CLASSES), dtype=int)
-    np.add.at(cells, (scores.recency - 1, scores.frequency - 1), 1)
+    places = (scores.recency - 1) * CLASSES + scores.frequency - 1
+    cells = np.bincount(places, minlength=CLASSES * CLASSES).reshape(CLASSES, CLASSES)
     rows = tuple(tuple(int(count) for count in row) for row in cells)
     return Rfm(RFM_DAYS, len(segment), tuple(found), rows)
 
@@ -153,5 +155,11 @@ def persons_in(bought: Bought, names: Iterable[RfmName]) -> Any:
 
 def _score(values: Any) -> Any:
     known = np.asarray(values, dtype=np.int64)
-    below = np.searchsorted(np.sort(known), known, side="left")
-    return 1 + CLASSES * below // len(known)
+    least = known.min(initial=0)
+    above = known - least
+    if above.max(initial=0) < COUNTED_MAX:
+        counts = np.bincount(above)
+        below = (np.cumsum(counts) - counts)[above]
+    else:
+        below = np.searchsorted(np.sort(known), known, side="left")
+    return 1 + CLASSES * below // max(1, len(known))

@@ -17,15 +17,19 @@ from sync_server.journeys.touchpoint import Touchpoint, links, moment
 
 NAMES_MAX = 65_535
 """Of one vocabulary: codes have 16 bits."""
+MANY_NAMES_MAX = 2**31 - 1
+"""Where codes have 32 bits."""
 VALUE_MAX = 2**31 - 1
 NO_STORE: tuple[str | None, ...] = (None,)
+NO_NAME = NO_STORE
 
 
 class Names:
     """Names and their codes, in the order in which they were first seen; only ever added to."""
 
-    def __init__(self, names: Iterable[str | None] = ()) -> None:
+    def __init__(self, names: Iterable[str | None] = (), most: int = NAMES_MAX) -> None:
         self.names: list[str | None] = list(names)
+        self.most = most
         self._code = {name: code for code, name in enumerate(self.names)}
 
     def code(self, name: str | None) -> int:
@@ -33,8 +37,8 @@ class Names:
         code = self._code.get(name)
         if code is None:
             code = len(self.names)
-            if code >= NAMES_MAX:
-                raise OverflowError(f"more than {NAMES_MAX} names")
+            if code >= self.most:
+                raise OverflowError(f"more than {self.most} names")
             self.names.append(name)
             self._code[name] = code
         return code
@@ -53,6 +57,19 @@ class Vocabulary(Struct):
     kinds: Names = field(default_factory=Names)
     channels: Names = field(default_factory=Names)
     stores: Names = field(default_factory=lambda: Names(NO_STORE))
+    campaigns: Names = field(default_factory=lambda: Names(NO_NAME, MANY_NAMES_MAX))
+    """These three the fold does not read; code 0 is none."""
+    tills: Names = field(default_factory=lambda: Names(NO_NAME, MANY_NAMES_MAX))
+    hows: Names = field(default_factory=lambda: Names(NO_NAME, MANY_NAMES_MAX))
+    """How sales were linked."""
+
+    def copy(self) -> "Vocabulary":
+        """The names as they are now."""
+        return Vocabulary(*(Names(names.names, names.most) for names in self.each()))
+
+    def each(self) -> tuple[Names, ...]:
+        """All of its lists of names, in the order of its fields."""
+        return tuple(getattr(self, name) for name in self.__struct_fields__)
 
 
 class Column(NamedTuple):

@@ -16,6 +16,7 @@ from sync_server.journeys.asking import UnknownError, Windows, or_today, windows
 from sync_server.journeys.compiled import in_words, journey_of, tally_windows
 from sync_server.journeys.day_reading import read_days
 from sync_server.journeys.filters import EVERYTHING, Filters
+from sync_server.journeys.live_reading import Live
 from sync_server.journeys.model import Model, Placement, Trade
 from sync_server.journeys.model_file import ModelFilesError, Models
 from sync_server.journeys.narrowing import narrowed, read_campaign_names, stores_asked
@@ -215,6 +216,8 @@ class _Counted(NamedTuple):
 
     tallies: Callable[[Sequence[Window], Sequence[Window], Persons | None], list[Tally]]
     vocabulary: Vocabulary
+    live: Live | None = None
+    """What else a history can tell."""
 
 
 def _counted(
@@ -229,7 +232,7 @@ def _counted(
     if history is None or snapshot is None:
         now_day = asked.current.now_day
         return _from_zero(connection, asked.stores, placement, now_day, began_day)
-    return _from_history(history, snapshot, placement, trade, began_day)
+    return _from_history(history, snapshot, placement, trade, began_day, asked.stores)
 
 
 def _from_zero(
@@ -257,7 +260,12 @@ def _from_zero(
 
 
 def _from_history(
-    history: History, snapshot: Snapshot, placement: Placement, trade: Trade, began_day: int
+    history: History,
+    snapshot: Snapshot,
+    placement: Placement,
+    trade: Trade,
+    began_day: int,
+    stores: columns.Stores,
 ) -> _Counted:
     def count(
         every: Sequence[Window], buyers_in: Sequence[Window], only: Persons | None
@@ -266,7 +274,7 @@ def _from_history(
             history, snapshot, placement, trade, every, buyers_in, began_day, only
         )
 
-    return _Counted(count, snapshot.vocabulary)
+    return _Counted(count, snapshot.vocabulary, Live(snapshot, stores))
 
 
 def _every_figure(
@@ -286,7 +294,7 @@ def _every_figure(
     tallies = counted.tallies(parts, [rfm_window(part) for part in parts], None)
     count = len(parts)
     return [
-        _figures(connection, stores, placement, part, here, year, counted.vocabulary)
+        _figures(connection, stores, placement, part, here, year, counted)
         for part, here, year in zip(parts, tallies[:count], tallies[count:], strict=True)
     ]
 
@@ -298,17 +306,17 @@ def _figures(
     window: Window,
     here: Tally,
     year: Tally,
-    vocabulary: Vocabulary,
+    counted: _Counted,
 ) -> Figures:
-    journeys = in_words(here, placement, vocabulary)
-    known = read_days(connection, window)
+    journeys, live = in_words(here, placement, counted.vocabulary), counted.live
+    known = read_days(connection, window, live and live.buyers)
     bought = Bought(*year.buyers())
     return figures(
         placement.model,
         journeys,
         known.sales if known else columns.read_sales(connection, stores, window),
         known.vouchers if known else columns.read_vouchers(connection, stores, window),
-        read_sources(connection, stores, window, placement, bought, known),
+        read_sources(connection, stores, window, placement, bought, known, live),
     )
 
 
@@ -322,14 +330,18 @@ def _narrowed_figures(
 ) -> Figures:
     """The figures of some persons; their segments are those among all customers."""
     bought = _bought(window, counted)
-    window = narrowed(connection, stores, window, filters, bought)
+    live = counted.live
+    window = narrowed(connection, stores, window, filters, bought, live)
     (here,) = counted.tallies((window,), (), window.only)
+    sales, tills = None, None
+    if live is not None:
+        sales, tills = live.sales(window)
     return figures(
         placement.model,
         in_words(here, placement, counted.vocabulary),
-        columns.read_sales(connection, stores, window),
+        sales or columns.read_sales(connection, stores, window),
         columns.read_vouchers(connection, stores, window),
-        read_sources(connection, stores, window, placement, bought),
+        read_sources(connection, stores, window, placement, bought, None, live, tills),
     )
 
 

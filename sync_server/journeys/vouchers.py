@@ -9,9 +9,12 @@ from msgspec import Struct, field
 from sync_server.journeys.intervals import Interval, difference_interval, share_interval
 from sync_server.journeys.spread import Spread, part_of, spread
 from sync_server.journeys.tally import VoucherTally
+from sync_server.journeys.touchpoint import DAY_MS
 
+REDEEMED = "voucher_redeemed"
 UPLIFT_DAYS = 30
 """How long somebody has to come back, to count as a repeat purchase."""
+UPLIFT_MS = UPLIFT_DAYS * DAY_MS
 ON_PAPER = ("printed", "maybe_printed")
 
 

@@ -8,7 +8,7 @@ from sqlmodel import col
 
 from sync_server.database import upsert
 from sync_server.errors import RegistryError
-from sync_server.journeys import sale_days
+from sync_server.journeys import first_taken, sale_days
 from sync_server.tables import TEXT_CHARS_MAX, Store
 
 
@@ -44,6 +44,7 @@ def add_store(
     ).scalar_one_or_none()
     if known not in (None, time_zone):
         sale_days.forget(connection)
+        first_taken.forget(connection)
     row = {"store_id": store_id, "name": name, "time_zone": time_zone, "created_at_ms": now_ms}
     upsert(connection, Store, [row], update=("name", "time_zone"))
 

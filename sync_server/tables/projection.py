@@ -1,6 +1,6 @@
 """The projection: what the projector makes of the log, the same every time."""
 
-from sqlalchemy import BigInteger, Index, LargeBinary, text
+from sqlalchemy import BigInteger, Index, LargeBinary, false, text
 from sqlmodel import Field
 
 from sync_server.tables.table import GIVEN, TEXT_CHARS_MAX, TILL_ID_CHARS_MAX, Table
@@ -93,11 +93,18 @@ class Voucher(Table, table=True):
     """The sale (of till `issuer`) on whose receipt it is."""
     store_id: str = Field(max_length=TEXT_CHARS_MAX)
     person: int | None = Field(default=None, sa_type=BigInteger)
-    reserved_at_ms: int = Field(sa_type=BigInteger)
+    reserved_at_ms: int = Field(sa_type=BigInteger, index=True)
     issued_at_ms: int | None = Field(default=None, sa_type=BigInteger)
     issued_epoch: int | None = Field(default=None, sa_type=BigInteger)
     issued_seq: int | None = Field(default=None, sa_type=BigInteger)
     """The event that confirmed the paper."""
+    decided_day: int | None = Field(default=None)
+    """The day of `reserved_at_ms` in its store; this and what follows is kept by
+    `sync_server.journeys.first_taken`."""
+    taken_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+    """When it was first taken."""
+    taken_day: int | None = Field(default=None)
+    """The day of that in the store that took it."""
 
 
 class Redemption(Table, table=True):
@@ -113,9 +120,11 @@ class Redemption(Table, table=True):
     serial: str = Field(max_length=TEXT_CHARS_MAX)
     campaign: str = Field(max_length=TEXT_CHARS_MAX)
     value_cents: int = Field(sa_type=BigInteger)
-    occurred_at_ms: int = Field(sa_type=BigInteger)
+    occurred_at_ms: int = Field(sa_type=BigInteger, index=True)
     store_id: str = Field(max_length=TEXT_CHARS_MAX)
     person: int | None = Field(default=None, sa_type=BigInteger)
+    is_again: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """Whether its voucher had been taken before; kept by `sync_server.journeys.first_taken`."""
 
 
 class VoucherRefusal(Table, table=True):

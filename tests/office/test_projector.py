@@ -412,7 +412,7 @@ def require_days_to_be_those_of_the_rows(desk: "Desk") -> None:
             tills = read_tills(connection, stores, window, found.tills)
             assert tills == read_tills(connection, stores, window)
             campaigns = read_campaigns(connection, stores, window, found)
-            assert campaigns == read_campaigns(connection, stores, window)
+            assert campaigns == read_campaigns(connection, stores, window, from_rows=True)
             nobodys = read_nobodys(connection, stores, window, found.sales)
             assert nobodys == read_nobodys(connection, stores, window)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 from sqlmodel import col
 
 from sync_server.database import Database, upsert
@@ -37,14 +37,37 @@ from sync_server.journeys.summary import Summary
 from sync_server.journeys.touchpoint import DAY_MS
 from sync_server.projection import touchpoint
 from sync_server.registry.stores import add_store
-from sync_server.tables import Person, PersonChange, Sale, Touchpoint
+from sync_server.tables import (
+    ChannelMetric,
+    Holdout,
+    Person,
+    PersonChange,
+    Redemption,
+    Sale,
+    Table,
+    Touchpoint,
+    Voucher,
+)
 from wire.identifiers import receipt_code
 
 NOW_MS = 20_000 * DAY_MS
 FIRST_DAY = 19_000
 MODELS = load_models()
 MODEL = MODELS["orientation-to-loyalty"]
-KINDS = ("purchase", "web_visit", "rating", "return", "enrolment", "voucher_redeemed", "odd")
+KINDS = (
+    *("purchase", "purchase", "web_visit", "rating", "return", "enrolment", "odd"),
+    *("voucher_redeemed", "voucher_redeemed", "complaint", "complaint", "service_contact"),
+)
+CAMPAIGNS = ("thanks", "welcome")
+METRIC: dict[str, Any] = {
+    "day": 0,
+    "metric": "views",
+    "channel": "web",
+    "store_id": "",
+    "source": "test",
+    "value_thousandths": 1,
+    "received_at_ms": 0,
+}
 EXAMPLES = int(os.environ.get("KLANTREIS_EXAMPLES", "6"))
 """Of orders of arrival, over each database; a longer proof sets more."""
 
@@ -70,7 +93,9 @@ class Office:
         with database.write() as connection:
             for store, zone in (("north", "Europe/Amsterdam"), ("far", "America/New_York")):
                 add_store(connection, store, store, zone, 0)
-            sale_days.require(connection)
+            sale_days.forget(connection)  # sales are put beside them here
+            for campaign in CAMPAIGNS:
+                connection.execute(insert(ChannelMetric), {**METRIC, "campaign": campaign})
 
     def open(self) -> History:
         """Another process's look at the same files."""
@@ -93,6 +118,10 @@ class Office:
             for row in rows:
                 connection.execute(delete(Touchpoint).where(col(Touchpoint.id) == row["id"]))
                 connection.execute(insert(Touchpoint), row)
+                for table in (Sale, Redemption, Voucher, Holdout):
+                    connection.execute(delete(table).where(col(table.seq) == row["seq"]))
+                for table, beside in beside_touchpoint(row):
+                    connection.execute(insert(table), beside)
                 if row["kind"] == "enrolment" and row["person"] is not None:
                     enrolled = {"person": row["person"], "member": row["person"]}
                     enrolled["enrolled_at_ms"] = row["occurred_at_ms"]
@@ -105,6 +134,10 @@ class Office:
         with self.database.write() as connection:
             connection.execute(delete(Touchpoint).where(col(Touchpoint.person) == person))
             connection.execute(delete(Person).where(col(Person.person) == person))
+            for table in (Sale, Redemption, Voucher, Holdout):
+                connection.execute(
+                    update(table).where(col(table.person) == person), {"person": None}
+                )
             mark(connection, [person])
 
     def move(self, store: str, zone: str) -> None:
@@ -116,7 +149,7 @@ class Office:
         """Forgets everything, as if the office were new."""
         self.move("far", "America/New_York")
         with self.database.write() as connection:
-            for table in (Touchpoint, Person, Sale):
+            for table in (Touchpoint, Person, Sale, Redemption, Voucher, Holdout):
                 connection.execute(delete(table))
             mark(connection, set(connection.execute(select(col(PersonChange.person))).scalars()))
 
@@ -167,8 +200,54 @@ def moment(
     return touchpoint(**{**given, **columns})
 
 
+def beside_touchpoint(row: dict[str, Any]) -> Iterator[tuple[type[Table], dict[str, Any]]]:
+    """The rows that a till's event has beside its touchpoint: every third sale decides about a
+    voucher, and holds somebody out now and then.
+    """
+    number, campaign = row["seq"], row["campaign"]
+    if not row["till_id"] or row["store_id"] is None:
+        return
+    event = {"epoch": 1, "seq": number, "store_id": row["store_id"], "person": row["person"]}
+    at_till = {**event, "till_id": row["till_id"], "occurred_at_ms": row["occurred_at_ms"]}
+    voucher = {"issuer": row["till_id"], "serial": f"v{number % 5}", "value_cents": 10}
+    if row["kind"] == "purchase":
+        yield (
+            Sale,
+            {
+                **at_till,
+                "opened_at_ms": 0,
+                "total_cents": row["amount_cents"],
+                "change_cents": 0,
+                "line_count": number % 4,
+                "link_how": None if row["person"] is None else ("card", "app")[number % 2],
+                "duration_ms": number % 3 * 70_050,
+                "failed_scans": number % 2,
+                "voided_lines": number % 5,
+                "slowest_answer_us": 0,
+            },
+        )
+        decided = CAMPAIGNS[number % 2]
+        if number % 3 == 0:
+            yield Holdout, {**at_till, "campaign": decided}
+        elif number % 3 == 1:
+            yield (
+                Voucher,
+                {
+                    **event,
+                    **voucher,
+                    "serial": f"v{number}",
+                    "campaign": decided,
+                    "expires_at_ms": 0,
+                    "state": "printed",
+                    "reserved_at_ms": row["occurred_at_ms"],
+                },
+            )
+    elif row["kind"] == "voucher_redeemed" and campaign is not None:
+        yield Redemption, {**at_till, **voucher, "number": 1, "campaign": campaign}
+
+
 moments = st.builds(
-    lambda number, person, day, kind, store, refers, causes, value: moment(
+    lambda number, person, day, kind, store, refers, causes, value, campaign, till: moment(
         number,
         person,
         day,
@@ -177,6 +256,8 @@ moments = st.builds(
         reference=receipt_code("till-1", 1, number if kind == "purchase" else refers),
         cause=receipt_code("till-1", 1, causes) if causes else None,
         value=value,
+        campaign=campaign,
+        till_id=till,
     ),
     st.integers(1, 20),
     st.sampled_from([None, 1, 2, 3, 2**32 + 1]),
@@ -186,6 +267,8 @@ moments = st.builds(
     st.integers(1, 20),
     st.integers(0, 20),
     st.none() | st.integers(1, 5),
+    st.sampled_from([None, *CAMPAIGNS]),
+    st.sampled_from(["till-1", "till-1", "till-2", ""]),
 )
 CHANGES = st.lists(moments, min_size=1, max_size=5, unique_by=lambda row: row["id"])
 WHO = st.sampled_from([0, 1])
@@ -206,6 +289,8 @@ ASKED = (
     {"store": "north"},
     {"model": "need-to-advocacy"},
     {"filters": Filters(segments=(RfmName.CHAMPIONS, RfmName.LOYAL, RfmName.STEADY))},
+    {"filters": Filters(campaign="thanks")},
+    {"filters": Filters(campaign="welcome", stores=("far",), segments=tuple(RfmName))},
 )
 
 

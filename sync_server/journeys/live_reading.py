@@ -1,0 +1,121 @@
+"""Reads what a summary is made of where there is a history: the same figures as the tables give.
+
+What persons did comes out of the history's columns; the tables are asked for what is not there.
+"""
+
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, select
+from sqlmodel import col
+
+from sync_server import tables
+from sync_server.history.counting import (
+    came_back,
+    count_after,
+    count_ambassadors,
+    count_care,
+    reached,
+)
+from sync_server.history.history import Snapshot
+from sync_server.history.looking import Look
+from sync_server.history.selling import count_buyers, count_sales
+from sync_server.journeys.campaign_reading import first_decisions, read_trial_names
+from sync_server.journeys.care import USED, CareTally, CareWhole
+from sync_server.journeys.checkout import Tills
+from sync_server.journeys.columns import Stores, within
+from sync_server.journeys.number_columns import read_numbers
+from sync_server.journeys.persons import Persons
+from sync_server.journeys.tally import SalesTally, Window
+from sync_server.journeys.touchpoint import MINUTE_MS
+from sync_server.journeys.vouchers import UPLIFT_MS, CampaignsWhole, Trial
+
+
+class Live:
+    """A history's answers about windows."""
+
+    def __init__(self, snapshot: Snapshot, stores: Stores) -> None:
+        self._view, self._vocabulary = snapshot.view, snapshot.vocabulary
+        self._stores = stores
+
+    def sales(self, window: Window) -> tuple[SalesTally, Tills]:
+        """`columns.read_sales` and the sales of `checkout_reading`, of a window of some persons."""
+        return count_sales(self._look(window))
+
+    def buyers(self, window: Window) -> int:
+        """How many persons have a sale in a window."""
+        return count_buyers(self._look(window))
+
+    def care(
+        self, connection: Connection, window: Window, nobodys: dict[str, int]
+    ) -> tuple[CareTally, CareWhole]:
+        """`read_care` and `read_care_whole`; `nobodys` are the touchpoints of nobody, by kind."""
+        look, now_ms = self._look(window), self._now_ms(window)
+        tally, rewarded = count_care(look, nobodys if window.only is None else {}, now_ms)
+        used = read_numbers(connection, _referrals(self._stores, window))
+        found = count_ambassadors(self._view, look, used, now_ms)
+        return tally, CareWhole(*found, rewarded)
+
+    def campaigns(
+        self, connection: Connection, window: Window, same_trip_minutes: int
+    ) -> CampaignsWhole:
+        """`read_campaigns_whole`."""
+        now_ms = self._now_ms(window)
+        look = Look(self._view, self._vocabulary, window, window.holders)
+        trials: dict[str, Trial] = {}
+        for name in read_trial_names(connection, self._stores, window):
+            decided = first_decisions(self._stores, window, name)
+            person, at_ms, least, most = read_numbers(connection, decided)
+            upto_ms = at_ms + UPLIFT_MS
+            above_ms = at_ms + same_trip_minutes * MINUTE_MS
+            is_back = came_back(self._view, look, person, above_ms, upto_ms)
+            trials[name] = _trial(least, most, upto_ms > now_ms, is_back)
+        return CampaignsWhole(trials, count_after(look, window.campaign, now_ms))
+
+    def reached(self, connection: Connection, window: Window, campaign: str) -> Persons:
+        """`narrowing.read_reached`."""
+        v = tables.Voucher
+        # A voucher that was not printed is no touchpoint.
+        offered = select(col(v.person)).where(
+            col(v.campaign) == campaign,
+            col(v.person).is_not(None),
+            within(self._stores, window, col(v.reserved_at_ms), col(v.store_id)),
+        )
+        persons = [*read_numbers(connection, offered), reached(self._look(window), campaign)]
+        return Persons(np.unique(np.concatenate(persons)))
+
+    def _look(self, window: Window) -> Look:
+        return Look(self._view, self._vocabulary, window, window.only)
+
+    def _now_ms(self, window: Window) -> int:
+        return self._stores.begins_ms(self._stores.home_zone, window.now_day)
+
+
+def _referrals(stores: Stores, window: Window) -> Any:
+    sent = tables.SentTouchpoint
+    store_id: Any = col(sent.store_id)
+    return select(col(sent.referrer), col(sent.person), col(sent.occurred_at_ms)).where(
+        col(sent.referrer).is_not(None),
+        col(sent.person).is_not(None),
+        col(sent.kind) == USED,
+        within(stores, window, col(sent.occurred_at_ms), store_id, col(sent.person)),
+    )
+
+
+def _trial(least: Any, most: Any, is_waiting: Any, is_back: Any) -> Trial:
+    is_both = least != most
+    counts = ~is_both & ~is_waiting
+    is_held = counts & (most == 1)
+    is_offered = counts & (most == 0)
+
+    def number(those: Any) -> int:
+        return int(np.count_nonzero(those))
+
+    return Trial(
+        offered=number(is_offered),
+        offered_back=number(is_offered & is_back),
+        held_out=number(is_held),
+        held_out_back=number(is_held & is_back),
+        waiting=number(~is_both & is_waiting),
+        both=number(is_both),
+    )
