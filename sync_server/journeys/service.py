@@ -149,7 +149,8 @@ def walking_route(
         def route(window: Window) -> Route:
             if filters.narrows_persons:
                 bought = _bought(window, counted) if counted else NOBODY
-                window = narrowed(connection, stores, window, filters, bought)
+                live = counted and counted.live
+                window = narrowed(connection, stores, window, filters, bought, live)
             return route_of(read_route(connection, stores, window))
 
         return RouteSummary(
