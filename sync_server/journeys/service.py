@@ -340,7 +340,7 @@ def _narrowed_figures(
     return figures(
         placement.model,
         in_words(here, placement, counted.vocabulary),
-        sales or columns.read_sales(connection, stores, window),
+        columns.read_sales(connection, stores, window) if sales is None else sales,
         columns.read_vouchers(connection, stores, window),
         read_sources(connection, stores, window, placement, bought, None, live, tills),
     )
