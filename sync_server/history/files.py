@@ -28,7 +28,7 @@ from sync_server.journeys.arrow import pa, pq
 from sync_server.journeys.columns import Stores
 from sync_server.journeys.rows import Names, Vocabulary
 
-VERSION = 3
+VERSION = 4
 MANIFEST = "history.json"
 LOCK = "lock"
 READERS = "readers"
