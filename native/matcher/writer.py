@@ -92,6 +92,7 @@ def build(
     removed: Iterable[tuple[str, str]] = (),
     filter: bool | None = None,
     confirm: bool = False,
+    load: float = LOAD,
 ) -> BuildReport:
     """Writes a member index to `path`, under a temporary name first.
 
@@ -100,7 +101,8 @@ def build(
     Ed25519 signature of 64 bytes. A file with `base_generation` is a delta over the base of that
     generation; only a delta has `removed` identifiers. `filter` adds 10 bits a key that make near
     look-ups on a cold file fast and a delta nearly free (default: in a delta); `confirm` adds 16
-    bits a slot that make a false positive 65,536 times rarer.
+    bits a slot that make a false positive 65,536 times rarer. `load` is the share of the table's
+    slots to fill; where too many keys find no place, less of it is filled.
 
     Raises `EntryRefused` when an entry does not fit its scheme, or two contradict each other;
     `OSError` as the file system does. `path` is either replaced in whole or not touched.
@@ -132,7 +134,7 @@ def build(
         raise ValueError("only a delta removes identifiers")
     with_filter = bool(base_generation) if filter is None else filter
     with _replacing(Path(path)) as file:
-        written = _write_content(file, gathered, with_filter)
+        written = _write_content(file, gathered, with_filter, load)
         header = Header(
             generation=generation,
             base_generation=base_generation,
@@ -168,11 +170,10 @@ class _Written:
     load: float
 
 
-def _write_content(file: FileIO, gathered: Entries, with_filter: bool) -> _Written:
+def _write_content(file: FileIO, gathered: Entries, with_filter: bool, load: float) -> _Written:
     """Writes all sections; with more room in the table when too many keys find no place."""
     total = len(gathered)
     blocks = -(-total * FILTER_BITS_A_KEY // (8 * FILTER_BLOCK_BYTES)) if with_filter else 0
-    load = LOAD
     while True:
         pages = max(1, -(-total // int(PAGE_SLOTS * load)))
         if pages > PAGES_MAX:

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from zlib import crc32
 
-from native.matcher import IndexRefused, MemberIndex, Scheme, build, writer
+from native.matcher import IndexRefused, MemberIndex, Scheme, build
 from native.matcher.digests import page_digests, tree_of
 from native.matcher.header import CRC_AT, HEADER_BYTES, PAGE_BYTES, decode_header
 
@@ -41,7 +41,7 @@ class Subject:
         self.members = {("legacy", n): i for i, n in enumerate(numbers)}
         self.members |= {("staff", f"AB-{i}"): i for i in range(count // 10)}
         self.members |= {("phone", f"+316{i:08}"): i for i in range(count // 10)}
-        writer.LOAD = choose.choice((0.84, 0.84, 1.03))
+        load = choose.choice((0.84, 0.84, 1.03))
         with_filter, confirm = choose.random() < 0.5, choose.random() < 0.5
         entries = [(s, i, m) for (s, i), m in self.members.items()]
         build(
@@ -50,6 +50,7 @@ class Subject:
             generation=1,
             filter=with_filter,
             confirm=confirm,
+            load=load,
         )
         self.with_delta = choose.random() < 0.6
         if self.with_delta:
@@ -65,6 +66,7 @@ class Subject:
                 base_generation=1,
                 filter=with_filter,
                 confirm=confirm,
+                load=load,
             )
             for identity in gone:
                 del self.members[identity]

@@ -163,9 +163,18 @@ def run(demo: Demo, teller: Teller, until_ended: Callable[[], None]) -> int:
         print(told)
         print(comparison(result.figures, found.expected))
         if not demo.once:
-            _invite(shop)
-            until_ended()
+            stay_up(lambda: _invite(shop), until_ended)
     return 0 if agrees else EXIT_FAILED
+
+
+def stay_up(invite: Callable[[], None], until_ended: Callable[[], None]) -> None:
+    """Says how to end it, and waits for that. Who has read it may be quick: an end that comes
+    before the waiting has begun is one, too."""
+    try:
+        invite()
+        until_ended()
+    except Interrupted:
+        print("\nShutting down.", flush=True)
 
 
 def _watched(teller: Teller, progress: Progress, work: Callable[[], None]) -> None:
@@ -319,11 +328,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     staying = threading.Event()
 
     def stay() -> None:
-        try:
-            while not staying.wait(60):
-                pass
-        except Interrupted:
-            print("\nShutting down.", flush=True)
+        while not staying.wait(60):
+            pass
 
     try:
         return run(demo, Teller(), stay)

@@ -135,13 +135,12 @@ def test_one_identifier_with_two_members_is_refused(place: Callable[[], Path], k
 
 @pytest.mark.parametrize("load", [1.02, 1.05])
 def test_keys_that_find_no_place_spill_and_are_found(
-    place: Callable[[], Path], key: bytes, monkeypatch: pytest.MonkeyPatch, load: float
+    place: Callable[[], Path], key: bytes, load: float
 ) -> None:
-    monkeypatch.setattr(writer, "LOAD", load)
     path = place()
     members = {n: i for i, n in enumerate(numbers(int(512 * load) * 2 - 10))}
     entries = [("legacy", n, i) for n, i in members.items()]
-    report = build(path, [LEGACY], entries, key=key, generation=1)
+    report = build(path, [LEGACY], entries, key=key, generation=1, load=load)
     assert report.spilled > 0
     index = MemberIndex.open(path, key=key)
     reference = ReferenceIndex.open(path, key=key)
@@ -153,13 +152,11 @@ def test_keys_that_find_no_place_spill_and_are_found(
         assert i in [c.member for c in unreadable]
 
 
-def test_a_spill_over_a_delta_is_found(
-    place: Callable[[], Path], key: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_spill_over_a_delta_is_found(place: Callable[[], Path], key: bytes) -> None:
     base, delta = place(), place()
     old, new = numbers(560, seed=2), numbers(560, seed=3)
-    monkeypatch.setattr(writer, "LOAD", 1.1)
-    first = build(base, [LEGACY], [("legacy", n, 1) for n in old], key=key, generation=1)
+    entries = [("legacy", n, 1) for n in old]
+    first = build(base, [LEGACY], entries, key=key, generation=1, load=1.1)
     second = build(
         delta,
         [LEGACY],
@@ -168,6 +165,7 @@ def test_a_spill_over_a_delta_is_found(
         key=key,
         generation=2,
         base_generation=1,
+        load=1.1,
     )
     assert first.spilled > 0
     assert second.pages == 2

@@ -70,3 +70,13 @@ def test_a_difference_is_shown_with_both_figures() -> None:
 
 def test_days_have_bounds_that_sql_understands() -> None:
     assert Days(date(2017, 12, 31), 2).bounds == ("2017-12-31 00:00:00", "2018-01-02 00:00:00")
+
+
+def test_an_end_that_comes_while_the_invitation_is_printed_is_an_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def invite() -> None:
+        raise demo.Interrupted
+
+    demo.stay_up(invite, lambda: pytest.fail("it went on"))
+    assert "Shutting down" in capsys.readouterr().out

@@ -13,9 +13,8 @@ DAMAGED_FILES = 25
 
 
 def test_damaged_and_forged_files_are_refused_or_answered_rightly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(matcher_fuzz.writer, "LOAD", matcher_fuzz.writer.LOAD)
     counts: Counter[str] = Counter(wrong=0)
     for number in range(DAMAGED_FILES):
         matcher_fuzz.one(random.Random(f"tests/{number}"), tmp_path, counts)
