@@ -19,6 +19,7 @@ cdef extern from "numbers.h" nogil:
     const uint64_t POWER_OF_TEN[22]
     const uint64_t FIRST_KEY[21]
     int number_key(const char *text, size_t length, uint64_t *key)
+    int text_number_key(const char *text, size_t length, uint64_t *key)
 
 cdef extern from "overlay.h" nogil:
     enum:
@@ -29,6 +30,7 @@ cdef extern from "overlay.h" nogil:
         table delta
         int has_delta
     int has_confirm(const overlay *o)
+    void overlay_prefetch(const overlay *o, uint64_t hash)
     uint32_t overlay_find(const overlay *o, uint64_t hash)
     uint32_t overlay_find_confirmed(const overlay *o, uint64_t hash, uint16_t confirm)
     ctypedef struct batch:

@@ -50,6 +50,11 @@ cdef extern from *:
     object new_text(size_t length)
     char *TEXT_ROOM(object text)
 
+cdef extern from "member_int.h":
+    object member_room()
+    bint member_fits(uint32_t member)
+    void member_write(object room, uint32_t member)
+
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     bint PyUnicode_Check(object text)
@@ -87,7 +92,8 @@ cdef inline bint identified(
     else:
         return False
     if d.kind == KIND_NUMBER:
-        if not number_key(data, length, &key) or not (d.lengths >> length) & 1:
+        # a compact text: its own header stands before its characters
+        if not text_number_key(data, length, &key) or not (d.lengths >> length) & 1:
             return False
         hash[0] = siphash_number(d.hash_key, key)
         if confirmed:
@@ -163,7 +169,12 @@ cdef class View:
         if self.confirmed:
             found = overlay_find_confirmed(&self.overlay, hash, confirm)
         else:
+            overlay_prefetch(&self.overlay, hash)
+            room = member_room()
             found = overlay_find(&self.overlay, hash)
+            if member_fits(found - 1):
+                member_write(room, found - 1)
+                return room
         if found == 0:
             return None
         if found == FOUND_DAMAGE:

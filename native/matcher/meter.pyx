@@ -19,6 +19,7 @@ from native.matcher.lookup cimport (
     near_search,
     number_key,
     overlay_find,
+    overlay_prefetch,
     siphash_number,
 )
 
@@ -132,11 +133,13 @@ def exact_ns(MemberIndex index, str scheme, list numbers):
     cdef const domain *d = view.domain_of(scheme)
     cdef query *queries = copied(numbers)
     cdef Py_ssize_t i, n = len(numbers), found = 0
-    cdef uint64_t key
+    cdef uint64_t key, hash
     cdef double start = meter_now_ns()
     for i in range(n):
         if number_key(queries[i].text, queries[i].length, &key):
-            found += overlay_find(&view.overlay, siphash_number(d.hash_key, key)) != 0
+            hash = siphash_number(d.hash_key, key)
+            overlay_prefetch(&view.overlay, hash)
+            found += overlay_find(&view.overlay, hash) != 0
         SERIALISE()
     took = meter_now_ns() - start
     free(queries)

@@ -114,6 +114,44 @@ static inline int number_key(const char *text, size_t length, uint64_t *key) {
     return 1;
 }
 
+/* ---- the digits of a Python text, in front of which its header stands ---- */
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__)) && !defined(MATCHER_PORTABLE)
+#define MATCHER_SSE4
+#include <immintrin.h>
+
+#define TEXT_DIGITS 16
+
+/* From [length] on: nothing of the bytes before a number of that length, all of its digits. */
+static const uint8_t DIGITS_OF[2 * TEXT_DIGITS] = {
+    [16] = 255, [17] = 255, [18] = 255, [19] = 255, [20] = 255, [21] = 255, [22] = 255, [23] = 255,
+    [24] = 255, [25] = 255, [26] = 255, [27] = 255, [28] = 255, [29] = 255, [30] = 255, [31] = 255,
+};
+
+/* `number_key` for at most TEXT_DIGITS digits that end 16 readable bytes: as pairs, fours, eights. */
+__attribute__((target("sse4.1"))) static int number_key_sse4(const char *text, size_t length, uint64_t *key) {
+    const __m128i tens = _mm_set1_epi16(0x010A), hundreds = _mm_set1_epi32(0x00010064);
+    const __m128i myriads = _mm_set1_epi32(0x00012710);
+    __m128i digits = _mm_loadu_si128((const __m128i *)(const void *)(text + length - TEXT_DIGITS));
+    const __m128i wanted = _mm_loadu_si128((const __m128i *)(const void *)(DIGITS_OF + length));
+    digits = _mm_and_si128(_mm_sub_epi8(digits, _mm_set1_epi8('0')), wanted);
+    if (_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(digits, _mm_set1_epi8(9)), digits)) != 0xFFFF) return 0;
+    const __m128i fours = _mm_madd_epi16(_mm_maddubs_epi16(digits, tens), hundreds);
+    const __m128i eights = _mm_madd_epi16(_mm_packus_epi32(fours, fours), myriads);
+    const uint64_t both = (uint64_t)_mm_cvtsi128_si64(eights);
+    *key = FIRST_KEY[length] + (both & UINT32_MAX) * 100000000u + (both >> 32);
+    return 1;
+}
+#endif
+
+/* `number_key` of a text that at least 16 readable bytes stand in front of. */
+static inline int text_number_key(const char *text, size_t length, uint64_t *key) {
+#ifdef MATCHER_SSE4
+    if (length - 1 < TEXT_DIGITS && __builtin_cpu_supports("sse4.1")) return number_key_sse4(text, length, key);
+#endif
+    return number_key(text, length, key);
+}
+
 /* How many digits a key's number has. */
 static inline int number_length(uint64_t key) {
     int length = 1;

@@ -45,10 +45,14 @@ static uint32_t table_find_confirmed(const table *t, uint64_t hash, uint16_t con
 
 /* ---- one key ---- */
 
+/* Starts fetching what `overlay_find` will wait for. */
+static inline void overlay_prefetch(const overlay *o, uint64_t hash) {
+    table_prefetch(&o->base, hash);
+}
+
 /* The member + 1, 0 for nobody, or FOUND_DAMAGE. */
 static inline uint32_t overlay_find(const overlay *o, uint64_t hash) {
     int damaged = 0;
-    table_prefetch(&o->base, hash);
     if (o->has_delta) {
         const uint32_t stored = table_find(&o->delta, hash, &damaged);
         if (UNLIKELY(damaged)) return FOUND_DAMAGE;

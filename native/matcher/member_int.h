@@ -1,0 +1,35 @@
+/* The Python int that a look-up answers with, in two steps: room for it is taken while the memory
+ * fetches the member's line, and filled when the line is there. What is left to do after that wait
+ * is all that a caller waits for besides it. */
+#ifndef MATCHER_MEMBER_INT_H
+#define MATCHER_MEMBER_INT_H
+
+#include <Python.h>
+#include <stdint.h>
+
+/* Python has one object each for the numbers below. */
+#define MEMBER_SHARED_BELOW 257u
+
+#if PY_VERSION_HEX >= 0x030C0000
+#define MEMBER_DIGIT(room) ((PyLongObject *)(room))->long_value.ob_digit[0]
+#else
+#define MEMBER_DIGIT(room) ((PyLongObject *)(room))->ob_digit[0]
+#endif
+
+/* An int of one digit that is still to be written. */
+static inline PyObject *member_room(void) {
+    PyObject *room = (PyObject *)_PyLong_New(1);
+    if (room != NULL) MEMBER_DIGIT(room) = 0;
+    return room;
+}
+
+/* Whether the member can be written into its room; else it needs an int of its own. */
+static inline int member_fits(uint32_t member) {
+    return member >= MEMBER_SHARED_BELOW && member < PyLong_BASE;
+}
+
+static inline void member_write(PyObject *room, uint32_t member) {
+    MEMBER_DIGIT(room) = member;
+}
+
+#endif
