@@ -104,15 +104,16 @@ static inline void batch_place(batch *b, const table *t, int from, int to) {
     int seconds = b->seconds;
     for (int i = from; i < to; i++) {
         const place p = place_of(b->hash[i], pages);
-        const uint32_t overflows = (overflow[p.line_a >> 5] >> (p.line_a & 31)) & 1;
+        uint32_t overflows = (overflow[p.line_a >> 5] >> (p.line_a & 31)) & 1;
+        UNGUESSED(overflows);
         const char *a = lines + (size_t)p.line_a * LINE_BYTES;
         const char *c = lines + (size_t)p.line_b * LINE_BYTES;
         PREFETCH(a);
-        PREFETCH(overflows ? c : a);
+        PREFETCH(a + (c - a) * (ptrdiff_t)overflows);
         b->line_a[i] = (uintptr_t)a;
         b->line_b[i] = (uintptr_t)c;
         b->second[seconds] = (uint8_t)i;
-        seconds += (int)overflows; /* no branch could guess */
+        seconds += (int)overflows;
         states |= lines_state[p.page];
     }
     b->states = states;

@@ -32,8 +32,10 @@ __attribute__((target("avx2"))) static void batch_fetch_numbers_avx2(
     for (int i = from; i < n; i++) PREFETCH((const char *)(uintptr_t)b->line_a[i]);
     for (int i = from; i < n; i++) {
         const uint64_t line = b->line[i], page = line / PAGE_LINES;
-        const uint64_t overflows = (overflow[page] >> (line % PAGE_LINES)) & 1;
-        PREFETCH((const char *)(uintptr_t)(overflows ? b->line_b[i] : b->line_a[i]));
+        uint64_t overflows = (overflow[page] >> (line % PAGE_LINES)) & 1;
+        UNGUESSED(overflows);
+        const uint64_t first = b->line_a[i];
+        PREFETCH((const char *)(uintptr_t)(first ^ ((first ^ b->line_b[i]) & (0 - overflows))));
         b->second[seconds] = (uint8_t)i;
         seconds += (int)overflows;
         states |= lines_state[page];

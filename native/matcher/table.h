@@ -31,7 +31,10 @@
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define PREFETCH(address) __builtin_prefetch(address)
 #define ALWAYS_INLINE inline __attribute__((always_inline))
+/* Keeps the compiler from making a branch of what no processor could guess. */
+#define UNGUESSED(x) __asm__("" : "+r"(x))
 #else
+#define UNGUESSED(x) ((void)(x))
 #define ALWAYS_INLINE inline
 #define UNLIKELY(x) (x)
 #define PREFETCH(address) ((void)(address))
