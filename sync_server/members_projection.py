@@ -8,7 +8,7 @@ from sqlmodel import col
 
 from sync_server.database import upsert
 from sync_server.journeys import sale_days
-from sync_server.journeys.marks import mark
+from sync_server.journeys.marks import Day, mark
 from sync_server.projection import Row, enrolment_touchpoint, voucher_touchpoint_id
 from sync_server.projection_rows import add_persons, cursor
 from sync_server.registry.generations import Part, generation
@@ -37,6 +37,7 @@ def project_members(connection: Connection) -> int:
         return 0
     changed = 0
     touched: set[int] = set()
+    days: set[Day] = set()
     members = connection.execute(
         select(col(Member.member), col(Member.enrolled_at_ms)).where(
             col(Member.generation) > since, col(Member.generation) <= upto
@@ -69,11 +70,12 @@ def project_members(connection: Connection) -> int:
     sales = late.all()
     for start in range(0, len(sales), ROWS_A_CHUNK):
         chunk = sales[start : start + ROWS_A_CHUNK]
+        # The vouchers that a sale earned were decided when it was.
         _relink(connection, chunk)
-        sale_days.note_linked(connection, chunk)
+        days |= sale_days.note_linked(connection, chunk)
         touched.update(row.member for row in chunk)
         touched.update(row.person for row in chunk if row.person is not None)
-    mark(connection, touched)
+    mark(connection, touched, days)
     upsert(connection, Cursor, [{"name": MEMBERS, "position": upto}], update=("position",))
     return changed + len(sales)
 

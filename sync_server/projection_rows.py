@@ -80,7 +80,7 @@ def write(connection: Connection, there: Known, rows: Projected) -> None:
     `there` is what the database knew before.
     """
     before = {key: voucher["state"] for key, voucher in there.vouchers.items()}
-    sale_days.note(connection, rows, before)
+    days = sale_days.note(connection, rows, before)
     insert_rows(connection, SaleTable, SaleRow._fields, rows.sales)
     insert_rows(connection, SaleLine, LINE_COLUMNS, rows.lines)
     insert_rows(connection, Tender, TENDER_COLUMNS, rows.tenders)
@@ -99,11 +99,11 @@ def write(connection: Connection, there: Known, rows: Projected) -> None:
     _write_voucher_touchpoints(connection, [rows.vouchers[key] for key in rows.outcomes])
     redeemed = {(row["issuer"], row["serial"]) for row in rows.redemptions}
     new = {key for key in rows.vouchers if key not in there.vouchers}
-    first_taken.note(connection, redeemed | new)
+    days |= first_taken.note(connection, redeemed | new)
     touched = {row.person for row in rows.touchpoints}
     touched.update(rows.vouchers[key]["person"] for key in rows.outcomes)
     touched |= _tell_causes(connection, redeemed | rows.vouchers.keys())
-    mark(connection, {person for person in touched if person is not None})
+    mark(connection, {person for person in touched if person is not None}, days)
 
 
 def add_persons(connection: Connection, members: Iterable[int]) -> None:

@@ -132,6 +132,7 @@ def start_over(office: Office) -> None:
             connection.execute(delete(table))
         connection.execute(delete(Quarantine).where(col(Quarantine.stage) == "project"))
         marks.mark_everybody(connection)
+        marks.mark_every_day(connection)
 
 
 def project_step(office: Office) -> int | None:

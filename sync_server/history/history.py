@@ -22,6 +22,8 @@ from sync_server.follower import Did, Follower
 from sync_server.history.arranged import Zones
 from sync_server.history.arrays import np
 from sync_server.history.files import Files, Manifest, zones_of
+from sync_server.history.ledger import Ledger
+from sync_server.history.ledger_reading import Days, caught_up
 from sync_server.history.part import Part
 from sync_server.history.reading import PERSONS_A_QUERY, Reader, reader
 from sync_server.history.standing import Deltas, StandingSummaries
@@ -90,6 +92,9 @@ class Snapshot(NamedTuple):
     """Every change of persons' touchpoints up to it is in."""
     step: int
     """Which of this process's own steps made it."""
+    ledger: Ledger | None = None
+    """What sales and vouchers add up to, of the same moment or a later one; None while the tables
+    of that are made anew."""
 
 
 class Status(NamedTuple):
@@ -121,6 +126,7 @@ class History:
         self._preparing = threading.Lock()
         self._is_ready = threading.Event()
         self._state: State | None = None
+        self._ledger: Ledger | None = None
         self._deltas = Deltas()
         self._standing = StandingSummaries()
         self._done = 0.0
@@ -142,9 +148,10 @@ class History:
             if not self._lock.acquire(timeout=BUSY_WAIT_S_MAX):
                 break
             try:
-                state = self._caught_up()
+                state = self._caught_up(with_ledger=True)
                 if state is not None and state.view.overlay_rows <= OVERLAY_ROWS_LIMIT:
-                    return Snapshot(state.view, state.named, state.change, self._deltas.last)
+                    last = self._deltas.last
+                    return Snapshot(state.view, state.named, state.change, last, self._ledger)
             finally:
                 self._lock.release()
             self.wake()
@@ -380,8 +387,11 @@ class History:
         self._state = None
         self._is_ready.clear()
 
-    def _caught_up(self) -> State | None:
-        """The state after everything that is committed; None when it must be opened anew."""
+    def _caught_up(self, *, with_ledger: bool = False) -> State | None:
+        """The state after everything that is committed; None when it must be opened anew.
+
+        The ledger is kept up when somebody asks: between questions nobody reads it.
+        """
         state = self._state
         if state is not None and self.files.manifest_id() != state.manifest_id:
             self._reopen(state)
@@ -406,6 +416,10 @@ class History:
                         self._tell("so many changed that everything is read anew", persons=many)
                         self.files.withdraw()
                         is_of_today = False
+            if is_of_today and (with_ledger or self._ledger is None):
+                zones = state.zones if zone_of == state.zone_of else Zones(stores)
+                days = Days(stores, zones)
+                self._ledger = caught_up(connection, days, newest, self._ledger)
         if not is_of_today:
             self._lose()
             return None

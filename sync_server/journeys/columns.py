@@ -235,21 +235,26 @@ def read_sales(connection: Connection, stores: Stores, window: Window) -> SalesT
 
 def read_vouchers(connection: Connection, stores: Stores, window: Window) -> VoucherTally:
     """The counts over the vouchers of a window's sales, and over those presented in it."""
-    v, r, f = tables.Voucher, tables.Redemption, tables.VoucherRefusal
+    v, r = tables.Voucher, tables.Redemption
     states = select(col(v.state), func.count()).group_by(col(v.state))
     states = states.where(of_campaigns(stores, window, v, col(v.reserved_at_ms)))
     redeemed = select(func.count(), func.sum(col(r.value_cents))).where(
         of_campaigns(stores, window, r, col(r.occurred_at_ms))
     )
-    refused = select(col(f.reason), func.count()).group_by(col(f.reason))
-    refused = refused.where(_presented(stores, window))
     count, cents = connection.execute(redeemed).one()
     return VoucherTally(
         states=_counts(connection.execute(states).all()),
         redeemed=count,
         redeemed_cents=int(cents or 0),
-        refused=_counts(connection.execute(refused).all()),
+        refused=read_refused(connection, stores, window),
     )
+
+
+def read_refused(connection: Connection, stores: Stores, window: Window) -> dict[str, int]:
+    """Why the vouchers were not taken that were presented in a window: reason → times."""
+    reason = col(tables.VoucherRefusal.reason)
+    refused = select(reason, func.count()).group_by(reason)
+    return _counts(connection.execute(refused.where(_presented(stores, window))).all())
 
 
 def read_events_count(connection: Connection) -> int:

@@ -14,6 +14,7 @@ from sqlmodel import col
 from sync_server.bulk import rows_of
 from sync_server.database import upsert
 from sync_server.journeys import columns
+from sync_server.journeys.marks import Day, mark_every_day
 from sync_server.projection import VoucherKey
 from sync_server.tables import Cursor, Redemption, Voucher
 
@@ -39,19 +40,27 @@ class _Days:
         return counter(at_ms)
 
 
-def note(connection: Connection, keys: Collection[VoucherKey]) -> None:
-    """Works it out for the vouchers `keys`: some are new, of others there are new redemptions."""
+def note(connection: Connection, keys: Collection[VoucherKey]) -> set[Day]:
+    """Works it out for the vouchers `keys`: some are new, of others there are new redemptions.
+
+    Returns the days on which they were decided or taken.
+    """
+    touched: set[Day] = set()
     if not keys:
-        return
+        return touched
     days = _Days(connection)
     ordered = sorted(keys)
     for start in range(0, len(ordered), KEYS_A_SELECT):
         chunk = ordered[start : start + KEYS_A_SELECT]
         wanted, values = rows_of(connection, Voucher, _KEY, chunk)
         decided = connection.exec_driver_sql(_DECIDED.format(wanted), values).all()
-        _write_decided(connection, days, decided)
+        _write_decided(connection, days, [row[:4] for row in decided if row[4] is None])
         wanted, values = rows_of(connection, Redemption, _KEY, chunk)
-        _write_taken(connection, days, connection.exec_driver_sql(_OF.format(wanted), values).all())
+        taken = connection.exec_driver_sql(_OF.format(wanted), values).all()
+        _write_taken(connection, days, taken)
+        touched |= {(days.of(store, at_ms), store) for _, _, store, at_ms, _ in decided}
+        touched |= {(days.of(store, at_ms), store) for *_, at_ms, store in taken}
+    return touched
 
 
 def require(connection: Connection) -> None:
@@ -73,6 +82,7 @@ def require(connection: Connection) -> None:
         rows = goes_on
     _write_taken(connection, days, rows)
     upsert(connection, Cursor, [{"name": FIRST_TAKEN, "position": 1}])
+    mark_every_day(connection)
 
 
 def forget(connection: Connection) -> None:
@@ -141,9 +151,8 @@ def _moment(row: Any) -> Any:
 
 _DECIDED = """
     WITH k (issuer, serial) AS ({})
-    SELECT v.issuer, v.serial, v.store_id, v.reserved_at_ms
+    SELECT v.issuer, v.serial, v.store_id, v.reserved_at_ms, v.decided_day
     FROM k JOIN voucher v ON v.issuer = k.issuer AND v.serial = k.serial
-    WHERE v.decided_day IS NULL
 """
 _OF = """
     WITH k (issuer, serial) AS ({})

@@ -18,17 +18,23 @@ from sync_server.history.counting import (
     reached,
 )
 from sync_server.history.history import Snapshot
+from sync_server.history.ledger import Decisions
 from sync_server.history.looking import Look
 from sync_server.history.selling import count_buyers, count_sales
-from sync_server.journeys.campaign_reading import first_decisions, read_trial_names
+from sync_server.journeys.campaign_reading import (
+    first_decisions,
+    read_campaigns,
+    read_trial_names,
+)
 from sync_server.journeys.care import USED, CareTally, CareWhole
 from sync_server.journeys.checkout import Tills
-from sync_server.journeys.columns import Stores, within
+from sync_server.journeys.columns import Stores, read_refused, read_vouchers, within
+from sync_server.journeys.day_reading import Days, read_days
 from sync_server.journeys.number_columns import read_numbers
 from sync_server.journeys.persons import Persons
-from sync_server.journeys.tally import SalesTally, Window
+from sync_server.journeys.tally import SalesTally, VoucherTally, Window
 from sync_server.journeys.touchpoint import MINUTE_MS
-from sync_server.journeys.vouchers import UPLIFT_MS, CampaignsWhole, Trial
+from sync_server.journeys.vouchers import UPLIFT_MS, CampaignsWhole, CampaignTally, Trial
 
 
 class Live:
@@ -36,7 +42,29 @@ class Live:
 
     def __init__(self, snapshot: Snapshot, stores: Stores) -> None:
         self._view, self._vocabulary = snapshot.view, snapshot.vocabulary
+        self._ledger = snapshot.ledger
         self._stores = stores
+
+    def days(self, connection: Connection, window: Window) -> Days | None:
+        """`read_days`."""
+        if self._ledger is None:
+            return read_days(connection, window, self.buyers)
+        return self._ledger.days(window, self.buyers)
+
+    def vouchers(self, connection: Connection, window: Window) -> VoucherTally:
+        """`columns.read_vouchers`."""
+        if self._ledger is None:
+            return read_vouchers(connection, self._stores, window)
+        refused = read_refused(connection, self._stores, window)
+        return self._ledger.voucher_counts(window, refused)
+
+    def campaign_counts(
+        self, connection: Connection, window: Window, known: Days | None
+    ) -> CampaignTally:
+        """`read_campaigns`."""
+        if self._ledger is None:
+            return read_campaigns(connection, self._stores, window, known)
+        return self._ledger.campaigns(window, self._now_ms(window))
 
     def sales(self, window: Window) -> tuple[SalesTally, Tills]:
         """`columns.read_sales` and the sales of `checkout_reading`, of a window of some persons."""
@@ -63,9 +91,8 @@ class Live:
         now_ms = self._now_ms(window)
         look = Look(self._view, self._vocabulary, window, window.holders)
         trials: dict[str, Trial] = {}
-        for name in read_trial_names(connection, self._stores, window):
-            decided = first_decisions(self._stores, window, name)
-            person, at_ms, least, most = read_numbers(connection, decided)
+        for name in self._trial_names(connection, window):
+            person, at_ms, least, most = self._decisions(connection, window, name)
             upto_ms = at_ms + UPLIFT_MS
             above_ms = at_ms + same_trip_minutes * MINUTE_MS
             is_back = came_back(self._view, look, person, above_ms, upto_ms)
@@ -74,15 +101,24 @@ class Live:
 
     def reached(self, connection: Connection, window: Window, campaign: str) -> Persons:
         """`narrowing.read_reached`."""
-        v = tables.Voucher
         # A voucher that was not printed is no touchpoint.
-        offered = select(col(v.person)).where(
-            col(v.campaign) == campaign,
-            col(v.person).is_not(None),
-            within(self._stores, window, col(v.reserved_at_ms), col(v.store_id)),
-        )
-        persons = [*read_numbers(connection, offered), reached(self._look(window), campaign)]
+        if self._ledger is None:
+            offered = read_offered(connection, self._stores, window, campaign)
+        else:
+            offered = self._ledger.offered(window, campaign)
+        persons = [offered, reached(self._look(window), campaign)]
         return Persons(np.unique(np.concatenate(persons)))
+
+    def _trial_names(self, connection: Connection, window: Window) -> list[str]:
+        if self._ledger is None:
+            return read_trial_names(connection, self._stores, window)
+        return self._ledger.trial_names(window)
+
+    def _decisions(self, connection: Connection, window: Window, name: str) -> Decisions:
+        if self._ledger is None:
+            decided = first_decisions(self._stores, window, name)
+            return Decisions(*read_numbers(connection, decided))
+        return self._ledger.decisions(window, name)
 
     def _look(self, window: Window) -> Look:
         return Look(self._view, self._vocabulary, window, window.only)
@@ -100,6 +136,18 @@ def _referrals(stores: Stores, window: Window) -> Any:
         col(sent.kind) == USED,
         within(stores, window, col(sent.occurred_at_ms), store_id, col(sent.person)),
     )
+
+
+def read_offered(connection: Connection, stores: Stores, window: Window, campaign: str) -> Any:
+    """The persons who were offered a voucher of a campaign, in any order, some twice."""
+    v = tables.Voucher
+    offered = select(col(v.person)).where(
+        col(v.campaign) == campaign,
+        col(v.person).is_not(None),
+        within(stores, window, col(v.reserved_at_ms), col(v.store_id)),
+    )
+    (found,) = read_numbers(connection, offered)
+    return found
 
 
 def _trial(least: Any, most: Any, is_waiting: Any, is_back: Any) -> Trial:

@@ -1,7 +1,8 @@
-"""Which persons' touchpoints changed, in which order: what live state follows.
+"""Which persons' touchpoints and which stores' days changed, in order: what live state follows.
 
-Whoever changes touchpoints marks exactly their persons in the same transaction. There is one row a
-person, with the number of its last change, so the marks stay as few as the persons.
+Whoever changes touchpoints marks exactly their persons in the same transaction, and whoever changes
+sales or vouchers their days. There is one row a person, and one a store's day, with the number of
+its last change, so the marks stay as few as those.
 """
 
 import secrets
@@ -14,9 +15,14 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlmodel import col
 
 from sync_server.bulk import merge_rows
-from sync_server.tables import ChangeCount, PersonChange, Table
+from sync_server.tables import ChangeCount, DayChange, PersonChange, Table
 
 ONLY_ROW = 1
+EVERY_DAY = -(2**31)
+"""Stands for all days of all stores; the store is ""."""
+
+Day = tuple[int, str]
+"""A day number, and the store whose day it is."""
 
 
 class Newest(NamedTuple):
@@ -33,15 +39,34 @@ class Changed(NamedTuple):
     change: int
 
 
-def mark(connection: Connection, persons: Collection[int]) -> None:
-    """`persons` are those whose touchpoints this transaction changed; call it late in it.
+class ChangedDay(NamedTuple):
+    """A store's day and the number of its last change."""
+
+    day: int
+    store_id: str
+    change: int
+
+
+def mark(
+    connection: Connection, persons: Collection[int], days: Collection[Day] = frozenset()
+) -> None:
+    """`persons` are those whose touchpoints this transaction changed, `days` those whose sales or
+    vouchers it did; call it late in it.
 
     From here on others who mark wait until this transaction ends.
     """
-    if persons:
-        number = _next(connection)
-        rows = [(person, number) for person in sorted(persons)]
-        merge_rows(connection, PersonChange, ("person", "change"), rows, update=("change",))
+    if not persons and not days:
+        return
+    number = _next(connection)
+    rows = [(person, number) for person in sorted(persons)]
+    merge_rows(connection, PersonChange, ("person", "change"), rows, update=("change",))
+    of_days = [(*day, number) for day in sorted(days)]
+    merge_rows(connection, DayChange, ChangedDay._fields, of_days, update=("change",))
+
+
+def mark_every_day(connection: Connection) -> None:
+    """What days add up to was made anew, or taken away."""
+    mark(connection, (), {(EVERY_DAY, "")})
 
 
 def mark_everybody(connection: Connection) -> None:
@@ -67,6 +92,14 @@ def read_changed(
         .limit(persons_max)
     )
     return [Changed(*row) for row in found]
+
+
+def read_changed_days(connection: Connection, since: int) -> Sequence[ChangedDay]:
+    """The days that changed after change `since`, in order."""
+    columns = [col(getattr(DayChange, name)) for name in ChangedDay._fields]
+    change = col(DayChange.change)
+    found = connection.execute(select(*columns).where(change > since).order_by(change))
+    return [ChangedDay(*row) for row in found]
 
 
 def _next(connection: Connection) -> int:

@@ -48,16 +48,18 @@ def read_sources(
     if live is None:
         care = read_care(connection, stores, window)
         care_whole = read_care_whole(connection, stores, window)
+        campaigns = read_campaigns(connection, stores, window, known)
         campaigns_whole = read_campaigns_whole(connection, stores, window, apart)
     else:
         care, care_whole = live.care(connection, window, nobodys)
+        campaigns = live.campaign_counts(connection, window, known)
         campaigns_whole = live.campaigns(connection, window, apart)
     return Sources(
         metrics=read_metrics(connection, window),
         nobodys=nobodys,
         care=care,
         tills=read_tills(connection, stores, window, known.tills if known else tills),
-        campaigns=read_campaigns(connection, stores, window, known),
+        campaigns=campaigns,
         whole=Whole(
             campaigns=campaigns_whole,
             rfm=rfm_of(bought, window.now_day, window.only),
@@ -152,7 +154,9 @@ def read_nobodys(
     t = tables.Touchpoint
     store_id: Any = col(t.store_id)
     here = in_days(stores, window, col(t.occurred_at_ms), store_id)
-    whose = col(t.person).is_(None) if sales is None else text(tables.OF_NOBODY)
+    # A till's sale has no campaign, and the others have an index.
+    counts_sales = sales is None and window.campaign is None
+    whose = col(t.person).is_(None) if counts_sales else text(tables.OF_NOBODY)
     statement = select(col(t.kind), func.count()).where(whose, here).group_by(col(t.kind))
     if window.campaign is not None:
         statement = statement.where(col(t.campaign) == window.campaign)

@@ -29,6 +29,7 @@ from sqlmodel import col
 from sync_server.bulk import find_rows
 from sync_server.database import upsert
 from sync_server.journeys import columns, tenths
+from sync_server.journeys.marks import Day, mark_every_day
 from sync_server.projection import Projected, VoucherKey
 from sync_server.tables import (
     Cursor,
@@ -104,6 +105,8 @@ class Changes:
         self._counters: dict[str, Callable[[int], int]] = {}
         self._days: dict[Key, DayTally] = {}
         self._names: dict[Name, int] = {}
+        self.touched: set[Day] = set()
+        """The days that anything was told of."""
 
     def sale(self, sale: SaleFacts) -> None:
         """A sale that is new."""
@@ -192,7 +195,9 @@ class Changes:
         counter = self._counters.get(store)
         if counter is None:
             counter = self._counters[store] = self._stores.day_counter(store)
-        return counter(at_ms)
+        day = counter(at_ms)
+        self.touched.add((day, store))
+        return day
 
     def _tally(self, day: int, store: str, till: str) -> DayTally:
         key = (day, store, till)
@@ -213,8 +218,11 @@ class Changes:
         self._names[name] = self._names.get(name, 0) + count
 
 
-def note(connection: Connection, rows: Projected, before: Mapping[VoucherKey, str]) -> None:
-    """Adds what `rows` tell to their days; `before` are the states that vouchers had."""
+def note(connection: Connection, rows: Projected, before: Mapping[VoucherKey, str]) -> set[Day]:
+    """Adds what `rows` tell to their days; `before` are the states that vouchers had.
+
+    Returns the days they tell of.
+    """
     changes = Changes(connection)
     for sale in rows.sales:
         changes.sale(
@@ -244,13 +252,16 @@ def note(connection: Connection, rows: Projected, before: Mapping[VoucherKey, st
             changes.basket(store, at_ms, campaign, totals[*sale,])
     for row in rows.refusals:
         changes.refused(row["store_id"], row["occurred_at_ms"], row["reason"])
+    for row in rows.holdouts:
+        changes.day_of(row["store_id"], row["occurred_at_ms"])
     changes.write(connection)
+    return changes.touched
 
 
-def note_linked(connection: Connection, sales: Iterable[Any]) -> None:
+def note_linked(connection: Connection, sales: Iterable[Any]) -> set[Day]:
     """`sales` became their `member`'s, who were their `person`'s or, with None, nobody's.
 
-    They are rows with what `SaleFacts` has, in the table as they are now.
+    They are rows with what `SaleFacts` has, in the table as they are now. Returns their days.
     """
     changes = Changes(connection)
     others: set[Key] = set()
@@ -263,6 +274,7 @@ def note_linked(connection: Connection, sales: Iterable[Any]) -> None:
     changes.write(connection)
     for key in sorted(others):
         _name_again(connection, changes, key)
+    return changes.touched
 
 
 def _name_again(connection: Connection, changes: Changes, key: Key) -> None:
@@ -294,6 +306,7 @@ def require(connection: Connection) -> None:
     if not is_whole(connection):
         _remake(connection)
         upsert(connection, Cursor, [{"name": SALE_DAYS, "position": 1}])
+        mark_every_day(connection)
 
 
 def forget(connection: Connection) -> None:

@@ -310,7 +310,7 @@ def _figures(
     counted: _Counted,
 ) -> Figures:
     journeys, live = in_words(here, placement, counted.vocabulary), counted.live
-    known = read_days(connection, window, live and live.buyers)
+    known = live.days(connection, window) if live else read_days(connection, window)
     bought = Bought(*year.buyers())
     return figures(
         placement.model,
@@ -334,14 +334,17 @@ def _narrowed_figures(
     live = counted.live
     window = narrowed(connection, stores, window, filters, bought, live)
     (here,) = counted.tallies((window,), (), window.only)
-    sales, tills = None, None
-    if live is not None:
+    if live is None:
+        sales, tills = columns.read_sales(connection, stores, window), None
+        vouchers = columns.read_vouchers(connection, stores, window)
+    else:
         sales, tills = live.sales(window)
+        vouchers = live.vouchers(connection, window)
     return figures(
         placement.model,
         in_words(here, placement, counted.vocabulary),
-        columns.read_sales(connection, stores, window) if sales is None else sales,
-        columns.read_vouchers(connection, stores, window),
+        sales,
+        vouchers,
         read_sources(connection, stores, window, placement, bought, None, live, tills),
     )
 

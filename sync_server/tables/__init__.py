@@ -11,7 +11,7 @@ A *person* is whom touchpoints belong to: a member's number (0 to 2**32 - 2). Nu
 are left for anonymous threads.
 """
 
-from sync_server.tables.history import ChangeCount, PersonChange
+from sync_server.tables.history import ChangeCount, DayChange, PersonChange
 from sync_server.tables.log import (
     Alarm,
     Dropped,
@@ -76,6 +76,7 @@ __all__ = [
     "ChangeCount",
     "ChannelMetric",
     "Cursor",
+    "DayChange",
     "DayCount",
     "DeviceFault",
     "Dropped",

@@ -1,9 +1,9 @@
-"""Whose touchpoints changed when: what live state follows (`sync_server.journeys.marks`)."""
+"""Whose touchpoints, and which days, changed when: what live state follows (`journeys.marks`)."""
 
 from sqlalchemy import BigInteger, Index
 from sqlmodel import Field
 
-from sync_server.tables.table import GIVEN, Table
+from sync_server.tables.table import GIVEN, TEXT_CHARS_MAX, Table
 
 
 class ChangeCount(Table, table=True):
@@ -26,3 +26,14 @@ class PersonChange(Table, table=True):
 
     person: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs=GIVEN)
     change: int = Field(sa_type=BigInteger)
+
+
+class DayChange(Table, table=True):
+    """The last change of what a store's day adds up to: its sales, the vouchers decided on it and
+    what became of them, the redemptions and hold-outs of it. Numbers are those of `ChangeCount`.
+    """
+
+    day: int = Field(primary_key=True, sa_column_kwargs=GIVEN)
+    """A day number of the store's own time zone; `marks.EVERY_DAY` for all days of all stores."""
+    store_id: str = Field(primary_key=True, max_length=TEXT_CHARS_MAX)
+    change: int = Field(sa_type=BigInteger, index=True)
