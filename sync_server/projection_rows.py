@@ -47,6 +47,7 @@ KEYS_A_SELECT = 500
 _CURSOR = select(col(Cursor.position)).where(col(Cursor.name) == bindparam("of_name"))
 VOUCHER_COLUMNS = tuple(column.name for column in Table.metadata.tables["voucher"].columns)
 VOUCHER_KEY = ("issuer", "serial")
+_REDEMPTION_KEY = ("till_id", "epoch", "seq", "number")
 
 
 def cursor(connection: Connection, name: str) -> int:
@@ -96,14 +97,15 @@ def write(connection: Connection, there: Known, rows: Projected) -> None:
     add_persons(connection, rows.persons)
     changeable = ("state", "issued_at_ms", "issued_epoch", "issued_seq")
     upsert(connection, Voucher, list(rows.vouchers.values()), update=changeable)
-    _write_voucher_touchpoints(connection, [rows.vouchers[key] for key in rows.outcomes])
+    again = _write_voucher_touchpoints(connection, [rows.vouchers[key] for key in rows.outcomes])
     redeemed = {(row["issuer"], row["serial"]) for row in rows.redemptions}
     new = {key for key in rows.vouchers if key not in there.vouchers}
     days |= first_taken.note(connection, redeemed | new)
-    touched = {row.person for row in rows.touchpoints}
-    touched.update(rows.vouchers[key]["person"] for key in rows.outcomes)
-    touched |= _tell_causes(connection, redeemed | rows.vouchers.keys())
-    mark(connection, {person for person in touched if person is not None}, days)
+    added = {row.person for row in rows.touchpoints}
+    added.update(rows.vouchers[key]["person"] for key in rows.outcomes)
+    here = {tuple(row[name] for name in _REDEMPTION_KEY) for row in rows.redemptions}
+    again |= _tell_causes(connection, redeemed | rows.vouchers.keys(), here)
+    mark(connection, _known(again), days, added=_known(added))
 
 
 def add_persons(connection: Connection, members: Iterable[int]) -> None:
@@ -145,18 +147,24 @@ def _vouchers(connection: Connection, keys: set[VoucherKey]) -> dict[VoucherKey,
     return vouchers
 
 
-def _write_voucher_touchpoints(connection: Connection, vouchers: list[Row]) -> None:
+def _write_voucher_touchpoints(connection: Connection, vouchers: list[Row]) -> set[int | None]:
+    """Returns the persons who had one of them before."""
+    persons: set[int | None] = set()
     ids = [voucher_touchpoint_id(v["issuer"], v["serial"]) for v in vouchers]
     for chunk in _chunks(ids):
-        connection.execute(delete(Touchpoint).where(col(Touchpoint.id).in_(chunk)))
+        gone = delete(Touchpoint).where(col(Touchpoint.id).in_(chunk))
+        persons.update(connection.execute(gone.returning(col(Touchpoint.person))).scalars())
     issued = [voucher_touchpoint(v) for v in vouchers if v["issued_at_ms"] is not None]
     insert_rows(connection, Touchpoint, TouchpointRow._fields, issued)
+    return persons
 
 
-def _tell_causes(connection: Connection, vouchers: set[VoucherKey]) -> set[int | None]:
+def _tell_causes(
+    connection: Connection, vouchers: set[VoucherKey], new: set[tuple[Any, ...]]
+) -> set[int | None]:
     """Says of each redemption of `vouchers` which purchase led to it, where that is known.
 
-    Returns the persons of those redemptions.
+    Returns the persons of those redemptions that are not among `new`.
 
     Either side may come first: the tills of the two sales sync when they can.
     """
@@ -164,7 +172,7 @@ def _tell_causes(connection: Connection, vouchers: set[VoucherKey]) -> set[int |
     for chunk in _chunks(sorted(vouchers)):
         wanted, values = rows_of(connection, Redemption, VOUCHER_KEY, chunk)
         found = connection.exec_driver_sql(_CAUSES.format(wanted), values).all()
-        persons.update(row.person for row in found)
+        persons.update(row.person for row in found if tuple(row[:4]) not in new)
         causes = [
             {"b_id": redemption_touchpoint_id(*row[:4]), "b_cause": receipt_code(*row[4:7])}
             for row in found
@@ -177,6 +185,10 @@ def _tell_causes(connection: Connection, vouchers: set[VoucherKey]) -> set[int |
                 causes,
             )
     return persons
+
+
+def _known(persons: Iterable[int | None]) -> set[int]:
+    return {person for person in persons if person is not None}
 
 
 def _chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:

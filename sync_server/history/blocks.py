@@ -32,7 +32,7 @@ class Blocks:
         return len(self._base["key"]) - int(np.count_nonzero(self._dead)) + len(self._over["key"])
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """What the columns take; of what an entry of objects points to, nothing."""
         both = (*self._base.values(), *self._over.values(), self._dead)
         return sum(int(column.nbytes) for column in both)
@@ -52,10 +52,10 @@ class Blocks:
             dead[start:end] = True
         if len(over["key"]) <= max(OVER_ROWS_MIN, len(dead) // OVER_SHARE):
             return Blocks(self._base, dead, _sorted(over))
-        lives = ~dead
+        stays = ~dead
         return Blocks.of(
             {
-                name: np.concatenate([column[lives], over[name]])
+                name: np.concatenate([column[stays], over[name]])
                 for name, column in self._base.items()
             }
         )

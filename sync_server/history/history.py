@@ -22,10 +22,11 @@ from sync_server.follower import Did, Follower
 from sync_server.history.arranged import Zones
 from sync_server.history.arrays import np
 from sync_server.history.files import Files, Manifest, zones_of
+from sync_server.history.growing import Growing
 from sync_server.history.ledger import Ledger
 from sync_server.history.ledger_reading import Days, caught_up
 from sync_server.history.part import Part
-from sync_server.history.reading import PERSONS_A_QUERY, Reader, reader
+from sync_server.history.reading import PERSONS_A_QUERY, reader
 from sync_server.history.standing import Deltas, StandingSummaries
 from sync_server.history.state import State, frozen, manifest_fits
 from sync_server.history.view import Layer, View
@@ -432,7 +433,7 @@ class History:
 
     def _take_up(self, state: State, changed: Sequence[Changed], newest: Newest) -> None:
         """Reads who changed; they are all up to the last of them, and up to `newest`."""
-        opened = reader(self.database, state.vocabulary, state.zones)
+        opened = Growing(reader(self.database, state.vocabulary, state.zones), state.change)
         for start in range(0, len(changed), PERSONS_A_QUERY):
             chunk = changed[start : start + PERSONS_A_QUERY]
             is_last = start + PERSONS_A_QUERY >= len(changed)
@@ -441,13 +442,15 @@ class History:
             if state.view.overlay_rows > OVERLAY_ROWS_LIMIT:
                 return
 
-    def _take(self, state: State, changed: Sequence[Changed], opened: Reader, change: int) -> State:
+    def _take(
+        self, state: State, changed: Sequence[Changed], opened: Growing, change: int
+    ) -> State:
         """Takes up some persons; after that every change up to `change` is taken up."""
         by_person = sorted(changed)
         persons = np.array([one.person for one in by_person], np.int64)
         changes = np.array([one.change for one in by_person], np.int64)
-        layer = Layer(persons, changes, opened.of(persons.tolist()))
         before = state.view.of(persons)
+        layer = Layer(persons, changes, opened.now(persons, before))
         view = state.view.with_layer(layer)
         self._state = taken = state._replace(
             view=view,

@@ -86,12 +86,12 @@ class Ledger(NamedTuple):
     """`campaign`, `person`, `at_ms`."""
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """What it takes in memory."""
         durations = sum(
             sum(map(len, rows["tenths"])) for rows in self.tills.between(-(2**62), 2**62)
         )
-        return durations + sum(blocks.bytes for blocks in self.each())
+        return durations + sum(blocks.size for blocks in self.each())
 
     def each(self) -> tuple[Blocks, ...]:
         """All of its blocks."""
@@ -232,7 +232,7 @@ class Ledger(NamedTuple):
     def trial_names(self, window: Window) -> list[str]:
         """`campaign_reading.read_trial_names`."""
         found = [rows["campaign"] for rows in self._here(self.holdouts, window)]
-        codes = np.unique(np.concatenate(found)).tolist() if found else []
+        codes: list[int] = np.unique(np.concatenate(found)).tolist() if found else []
         return sorted(_name(self.names.campaigns, code) for code in codes)
 
     def decisions(self, window: Window, campaign: str) -> Decisions:

@@ -38,13 +38,13 @@ _DAY_KEY = ("day", "store_id")
 
 class _Source(NamedTuple):
     """Where the rows of a kind of blocks come from: a statement's columns, texts among them, and
-    what says of which day and store each is.
+    what says of which day and store each is; `beside` is a table that is joined, and how.
     """
 
     columns: dict[str, Any]
-    tables: Any
     at_ms: Any
     store: Any
+    beside: tuple[Any, Any, Any] | None = None
 
 
 class Days(NamedTuple):
@@ -156,7 +156,6 @@ def _vouchers(
             "taken_day": func.coalesce(col(v.taken_day), NEVER_DAY),
             "taken_at_ms": func.coalesce(col(v.taken_at_ms), NEVER_MS),
         },
-        v,
         col(v.reserved_at_ms),
         col(v.store_id),
     )
@@ -184,9 +183,9 @@ def _redemptions(
             "epoch": col(r.epoch),
             "seq": col(r.seq),
         },
-        (r, s, same),
         col(r.occurred_at_ms),
         col(r.store_id),
+        (r, s, same),
     )
     rows = _found(connection, of, names, source, days)
     till = _encoded(names.tills, rows.pop("till"))
@@ -207,7 +206,6 @@ def _holdouts(
     h = Holdout
     source = _Source(
         {"campaign": col(h.campaign), "person": func.coalesce(col(h.person), NOBODY)},
-        h,
         col(h.occurred_at_ms),
         col(h.store_id),
     )
@@ -225,8 +223,8 @@ def _found(
     columns = {**source.columns, "at_ms": source.at_ms, "store": source.store}
     pick: Any = select
     statement = pick(*(column.label(name) for name, column in columns.items()))
-    if isinstance(source.tables, tuple):
-        table, other, same = source.tables
+    if source.beside is not None:
+        table, other, same = source.beside
         statement = statement.select_from(table).outerjoin(other, same)
     if days is not None:
         statement = statement.where(_on_days(of.stores, source, days))

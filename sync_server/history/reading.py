@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 
 from sync_server.database import Database
 from sync_server.history.arranged import MISSING, Enrolled, Read, Zones, arranged
-from sync_server.history.arrays import np
+from sync_server.history.arrays import Array, np
 from sync_server.history.part import NO_SALE, Part, empty
 from sync_server.journeys.arrow import pa, pc
 from sync_server.journeys.rows import Vocabulary
+from sync_server.journeys.touchpoint import PURCHASE
 
 PERSONS_A_QUERY = 5_000
 SEPARATOR = "\x1f"
@@ -27,6 +28,7 @@ Ask = Callable[[Columns, str], Columns]
 """Expressions by name, and the rest of a SELECT from FROM on → the columns."""
 
 _NUMBER, _TEXT = pa.int64(), pa.string()
+NOBODY_ENROLLED = Enrolled(np.empty(0, np.int64), np.empty(0, np.int64))
 _TOUCHPOINT: dict[str, tuple[str, Any]] = {
     "person": ("t.person", _NUMBER),
     "at_ms": ("t.occurred_at_ms", _NUMBER),
@@ -54,6 +56,22 @@ _OF = """
     ON t.kind = 'purchase' AND s.till_id = t.till_id AND s.epoch = t.epoch AND s.seq = t.seq
 """
 """Touchpoints, and the sale where one is that. A sale and its touchpoint are of one person."""
+_LATER = """
+    FROM (SELECT column1 AS who, column2 AS since_ms FROM (VALUES {0}) AS v) k
+    JOIN touchpoint t ON t.person = k.who AND t.occurred_at_ms > k.since_ms
+    LEFT JOIN sale s
+    ON t.kind = 'purchase' AND s.till_id = t.till_id AND s.epoch = t.epoch AND s.seq = t.seq
+    AND s.person = t.person
+"""
+_COUNTED: dict[str, tuple[str, Any]] = {
+    "person": ("t.person", _NUMBER),
+    "rows": ("COUNT(*)", _NUMBER),
+    "redone": ("MAX(c.redone)", _NUMBER),
+}
+_OF_MARKED = """
+    FROM touchpoint t JOIN person_change c ON c.person = t.person
+    WHERE t.person IN ({0}) GROUP BY t.person
+"""
 _MEMBER: dict[str, tuple[str, Any]] = {
     "person": ("person", _NUMBER),
     "at_ms": ("enrolled_at_ms", _NUMBER),
@@ -75,6 +93,32 @@ class Reader:
     def of(self, persons: Sequence[int]) -> Part:
         """The rows of `persons`, at most `PERSONS_A_QUERY`."""
         return self._part(f"person IN ({','.join(map(str, persons))})") if persons else empty()
+
+    def later(self, persons: Array, at_ms: Array) -> tuple[Part, Array]:
+        """The rows of `persons` (ascending) that are later than each one's instant; and who of them
+        has one that may refer to others.
+
+        Of the others the rows are as they would be among all of theirs, but for `ENROLLED`.
+        """
+        since = ",".join(
+            f"({person},{at})" for person, at in zip(persons.tolist(), at_ms.tolist(), strict=True)
+        )
+        found = self._ask(_TOUCHPOINT, _LATER.format(since))
+        refers = pc.and_(
+            pc.not_equal(found["reference"], ""), pc.not_equal(found["kind"], PURCHASE)
+        )
+        refers = pc.or_(refers, pc.not_equal(found["cause"], ""))
+        read = Read(*(found[name] for name in Read._fields))
+        part = arranged(read, NOBODY_ENROLLED, self._vocabulary, self._zones)
+        return part, np.unique(found["person"][refers.to_numpy(zero_copy_only=False)])
+
+    def counted(self, persons: Array) -> tuple[Array, Array, Array]:
+        """Those of `persons` who have rows, in any order; how many; and which change did more than
+        add rows last (`PersonChange.redone`).
+        """
+        whose = ",".join(map(str, persons.tolist()))
+        found = self._ask(_COUNTED, _OF_MARKED.format(whose))
+        return found["person"], found["rows"], found["redone"]
 
     def end_of(self, above: int, rows: int) -> int | None:
         """The person above `above` who has the `rows`-th row from there; None: there are fewer."""

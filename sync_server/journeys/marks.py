@@ -48,18 +48,26 @@ class ChangedDay(NamedTuple):
 
 
 def mark(
-    connection: Connection, persons: Collection[int], days: Collection[Day] = frozenset()
+    connection: Connection,
+    persons: Collection[int],
+    days: Collection[Day] = frozenset(),
+    *,
+    added: Collection[int] = frozenset(),
 ) -> None:
-    """`persons` are those whose touchpoints this transaction changed, `days` those whose sales or
-    vouchers it did; call it late in it.
+    """`persons` are those whose touchpoints this transaction changed, `added` those who only got
+    more of them, `days` those whose sales or vouchers it changed; call it late in it.
 
     From here on others who mark wait until this transaction ends.
     """
-    if not persons and not days:
+    if not persons and not days and not added:
         return
     number = _next(connection)
-    rows = [(person, number) for person in sorted(persons)]
-    merge_rows(connection, PersonChange, ("person", "change"), rows, update=("change",))
+    redone = set(persons)
+    both = ("change", "redone")
+    rows = [(person, number, number) for person in sorted(redone)]
+    merge_rows(connection, PersonChange, ("person", *both), rows, update=both)
+    others = [(person, number) for person in sorted(set(added) - redone)]
+    merge_rows(connection, PersonChange, ("person", "change"), others, update=("change",))
     of_days = [(*day, number) for day in sorted(days)]
     merge_rows(connection, DayChange, ChangedDay._fields, of_days, update=("change",))
 
@@ -71,7 +79,8 @@ def mark_every_day(connection: Connection) -> None:
 
 def mark_everybody(connection: Connection) -> None:
     """Everybody's touchpoints changed, also of those who have none any more."""
-    connection.execute(update(PersonChange).values(change=_next(connection)))
+    number = _next(connection)
+    connection.execute(update(PersonChange).values(change=number, redone=number))
 
 
 def read_newest(connection: Connection) -> Newest:

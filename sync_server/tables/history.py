@@ -1,6 +1,6 @@
 """Whose touchpoints, and which days, changed when: what live state follows (`journeys.marks`)."""
 
-from sqlalchemy import BigInteger, Index
+from sqlalchemy import BigInteger, Index, text
 from sqlmodel import Field
 
 from sync_server.tables.table import GIVEN, TEXT_CHARS_MAX, Table
@@ -26,6 +26,10 @@ class PersonChange(Table, table=True):
 
     person: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs=GIVEN)
     change: int = Field(sa_type=BigInteger)
+    redone: int = Field(
+        default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")}
+    )
+    """The last change that did more than add touchpoints."""
 
 
 class DayChange(Table, table=True):

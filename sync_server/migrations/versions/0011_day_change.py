@@ -1,4 +1,4 @@
-"""Which stores' days changed is told, so that what they add up to can be kept in memory."""
+"""Which days changed, and which persons changed by more than additions, is told."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +18,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("day", "store_id", name=op.f("day_change_pk")),
     )
     op.create_index(op.f("day_change_change_ix"), "day_change", ["change"])
+    redone = sa.Column("redone", sa.BigInteger(), server_default=sa.text("0"), nullable=False)
+    op.add_column("person_change", redone)
+    op.execute("UPDATE person_change SET redone = change")
 
 
 def downgrade() -> None:
+    op.drop_column("person_change", "redone")
     op.drop_table("day_change")

@@ -110,7 +110,8 @@ class Office:
                     col(Touchpoint.id).in_([row["id"] for row in rows])
                 )
             ).scalars()
-            persons |= set(before)
+            before = set(before)
+            persons |= before
             everybody = [
                 {"person": p, "member": p, "enrolled_at_ms": None} for p in persons if p is not None
             ]
@@ -127,7 +128,12 @@ class Office:
                     enrolled["enrolled_at_ms"] = row["occurred_at_ms"]
                     upsert(connection, Person, [enrolled], update=("enrolled_at_ms",))
             if marked:
-                mark(connection, {person for person in persons if person is not None})
+                who = {person for person in persons if person is not None}
+                only_added = not before and all(row["kind"] != "enrolment" for row in rows)
+                if only_added:
+                    mark(connection, (), added=who)
+                else:
+                    mark(connection, who)
 
     def erase(self, person: int) -> None:
         """Takes a person's touchpoints away."""
@@ -430,14 +436,14 @@ def test_rows_newer_than_the_change_they_were_read_for_are_not_counted_twice(
     other.current()
     here.put(moment(3, 1, 3))
     here.history.current()
-    read = Reader.of
+    read = Reader.later
 
-    def late(self: Reader, persons: Any) -> Part:
-        monkeypatch.setattr(Reader, "of", read)
+    def late(self: Reader, *asked: Any) -> tuple[Part, Any]:
+        monkeypatch.setattr(Reader, "later", read)
         here.put(moment(4, 1, 40, "web_visit"))
-        return read(self, persons)
+        return read(self, *asked)
 
-    monkeypatch.setattr(Reader, "of", late)
+    monkeypatch.setattr(Reader, "later", late)
     assert other.compact()
     here.require_same()
     here.put(moment(5, 1, 50))
@@ -644,3 +650,45 @@ def test_files_are_this_users_alone(here: Office) -> None:
     here.history.current()
     files = [path for path in here.history.files.directory.rglob("*") if path.is_file()]
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
+def test_of_who_only_got_more_only_that_is_read(
+    here: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.put(*(moment(number, number % 7, number) for number in range(1, 60)))
+    here.require_same()
+    monkeypatch.setattr(Reader, "of", None)
+    here.put(moment(60, 3, 100), moment(61, 3, 100, "web_visit"), moment(62, 4, 120))
+    here.require_same()
+    assert (
+        here.history.current().view.rows
+        == 59 + sum(1 for number in range(1, 60) if number % 7 in (3, 4)) + 3
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"day": 0},
+        {"kind": "return", "reference": receipt_code("till-1", 1, 3)},
+        {"cause": receipt_code("till-1", 1, 3)},
+        {"number": 3},
+    ],
+    ids=["earlier", "of a purchase", "because of a purchase", "another"],
+)
+def test_who_got_what_is_not_last_or_names_a_purchase_is_read_whole(
+    here: Office, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    here.put(*(moment(number, number % 7, number) for number in range(1, 60)))
+    here.require_same()
+    read, whole = Reader.of, list[int]()
+
+    def told(self: Reader, persons: Any) -> Part:
+        whole.extend(persons)
+        return read(self, persons)
+
+    monkeypatch.setattr(Reader, "of", told)
+    given: dict[str, Any] = {"number": 60, "person": 3, "day": 100, **change}
+    here.put(moment(**given))
+    here.require_same()
+    assert whole == [3]

@@ -261,7 +261,7 @@ def test_a_ledger_says_what_it_takes(desk: "Desk", sale: "MakeSale", tmp_path: P
     office.send("a")
     ledger = office.histories[0].current().ledger
     assert ledger is not None
-    assert 100 < ledger.bytes < 1_000
+    assert 100 < ledger.size < 1_000
     office.close()
 
 
