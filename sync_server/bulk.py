@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql
 
 from native.rows import encode
+from sync_server.at_once import Statement
 from sync_server.tables import Table
 
 CHUNK_BYTES = 1 << 18
@@ -57,22 +58,23 @@ def merge_rows(
     connection.exec_driver_sql(f"{into} {source} ON CONFLICT {_otherwise(model, update)}", values)
 
 
-def update_rows(
+def updating(
     connection: Connection,
     model: type[Table],
     columns: tuple[str, ...],
     rows: Sequence[tuple[Any, ...]],
-) -> None:
-    """Sets `columns` of the rows of `model` that are there; the primary key comes first."""
-    if not rows:
-        return
+) -> Statement:
+    """Sets `columns` of the rows of `model` that are there; the primary key comes first.
+
+    `rows` are not empty.
+    """
     name = str(model.__tablename__)
     keys = [column.name for column in Table.metadata.tables[name].primary_key]
     source, values = rows_of(connection, model, columns, rows)
     sets = ", ".join(f"{column} = n.{column}" for column in columns if column not in keys)
     same = " AND ".join(f"{name}.{key} = n.{key}" for key in keys)
     update = f"UPDATE {name} SET {sets} FROM n WHERE {same}"  # noqa: S608 - our own names
-    connection.exec_driver_sql(f"WITH n ({', '.join(columns)}) AS ({source}) {update}", values)
+    return Statement(f"WITH n ({', '.join(columns)}) AS ({source}) {update}", values)
 
 
 def rows_of(

@@ -1,5 +1,7 @@
 """The office's database: one engine, short transactions, one writer at a time on SQLite."""
 
+import math
+import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
@@ -11,9 +13,16 @@ from sqlalchemy import Connection, Engine, Executable, create_engine, event, tex
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InvalidatePoolError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from sync_server.at_once import Statement, ask
 from sync_server.errors import DatabaseError, RowRefused
 from sync_server.tables import Table
 from sync_server.turns import Turns
@@ -21,6 +30,10 @@ from sync_server.turns import Turns
 BUSY_WAIT_S_MAX = 10
 CONNECT_WAIT_S_MAX = 5
 POOL_CONNECTIONS_MAX = 20
+PING_AFTER_S = 1.0
+"""A connection that nobody used for so long is looked at first: PostgreSQL may have been restarted.
+One that breaks sooner costs who uses it next an answer to try again."""
+_BACK_S = "back_s"
 CACHE_KIB = 16 * 1024
 """Of each SQLite connection; what an index's new rows touch fits, which 2 MiB do not hold."""
 CHECKPOINT_PAGES = 4_000
@@ -101,7 +114,12 @@ def lock_exclusive(connection: Connection, lock: Lock) -> None:
 def lock_shared(connection: Connection, lock: Lock) -> None:
     """Holds `lock` beside others who hold it so, until the transaction ends."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": int(lock)})
+        ask(connection, lock_shared_statement(lock))
+
+
+def lock_shared_statement(lock: Lock) -> Statement:
+    """PostgreSQL's statement for `lock_shared`, to go with others."""
+    return Statement("SELECT pg_advisory_xact_lock_shared(%s)", (int(lock),))
 
 
 def try_lock(connection: Connection, lock: Lock) -> bool:
@@ -208,14 +226,30 @@ def _sqlite_engine(url: URL, connections: int = POOL_CONNECTIONS_MAX) -> Engine:
 
 
 def _postgresql_engine(url: URL) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=POOL_CONNECTIONS_MAX,
         max_overflow=0,
         pool_timeout=BUSY_WAIT_S_MAX,
-        pool_pre_ping=True,
         connect_args={
             "connect_timeout": CONNECT_WAIT_S_MAX,
             "options": f"-c lock_timeout={BUSY_WAIT_S_MAX}s",
         },
     )
+
+    # As `pool_pre_ping`, but not between two transactions that follow each other: that would be a
+    # round trip more for each.
+    @event.listens_for(engine, "checkin")
+    def _back(_connection: Any, record: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+        record.info[_BACK_S] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _out(connection: Any, record: Any, _: Any) -> None:  # pyright: ignore[reportUnusedFunction]
+        if time.monotonic() - record.info.get(_BACK_S, math.inf) < PING_AFTER_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except psycopg.Error as error:
+            raise InvalidatePoolError from error
+
+    return engine

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, insert, select, update
 from sqlmodel import col
 
-from sync_server.bulk import insert_rows, rows_of, update_rows
-from sync_server.database import Lock, lock_shared, upsert
+from sync_server.at_once import Statement, ask, tell
+from sync_server.bulk import insert_rows, rows_of, updating
+from sync_server.database import Lock, lock_shared_statement, upsert
 from sync_server.ingest.acceptance import Head
 from sync_server.ingest.arrival import Arrival
 from sync_server.tables import Alarm, EventLog, Quarantine, Till, Watermark
@@ -56,14 +57,16 @@ def lock_heads(connection: Connection, keys: Collection[Key]) -> dict[Key, Stand
 
     Epochs that were never enrolled are left out.
     """
-    # Shared, and before any position is drawn: see `sync_server.projector`.
-    lock_shared(connection, Lock.INGEST)
     # In one order for everybody, so that two transactions with the same tills do not wait for each
     # other; the tills with them, for they are noted as seen in any order. SQLAlchemy would take
     # 2 ms to write this for a list of keys.
     wanted, values = rows_of(connection, Watermark, _KEY, sorted(keys))
-    locking = " FOR NO KEY UPDATE OF w, t" if connection.dialect.name == "postgresql" else ""
-    found = connection.exec_driver_sql(f"{_HEADS.format(wanted)}{locking}", values)
+    if connection.dialect.name == "postgresql":
+        # The log's lock shared, and before any position is drawn: see `sync_server.projector`.
+        heads = Statement(f"{_HEADS.format(wanted)} FOR NO KEY UPDATE OF w, t", values)
+        found = ask(connection, lock_shared_statement(Lock.INGEST), heads)
+    else:
+        found = ask(connection, Statement(_HEADS.format(wanted), values))
     return {
         (till_id, epoch): Standing(Head(seq, head_hash), public_key, revoked_at_ms is not None)
         for till_id, epoch, seq, head_hash, public_key, revoked_at_ms in found
@@ -98,8 +101,13 @@ def known_hashes(
     return dict(found.all())
 
 
-def append(connection: Connection, additions: Sequence[Addition], now_ms: int) -> None:
-    """Logs what is new, sets aside what could not be understood, moves the watermarks."""
+def append(
+    connection: Connection, additions: Sequence[Addition], heard: Iterable[Batch], now_ms: int
+) -> None:
+    """Logs what is new, sets aside what could not be understood, moves the watermarks.
+
+    Notes of the tills of `heard` when they spoke, and what their clocks were off.
+    """
     rows: list[Iterable[tuple[Any, ...]]] = []
     heads: list[tuple[Any, ...]] = []
     for addition in additions:
@@ -107,12 +115,19 @@ def append(connection: Connection, additions: Sequence[Addition], now_ms: int) -
             batch, head = addition.arrival.batch, addition.head
             rows.append(_rows(addition, now_ms))
             heads.append((batch.till_id, batch.epoch, head.seq, head.hash, now_ms))
-    if not rows:
-        return
-    insert_rows(connection, EventLog, COLUMNS, chain.from_iterable(rows))
+    if rows:
+        insert_rows(connection, EventLog, COLUMNS, chain.from_iterable(rows))
     for addition in additions:
         _set_aside(connection, addition, now_ms)
-    update_rows(connection, Watermark, _HEAD, heads)
+    seen = [(batch.till_id, now_ms, batch.clock_offset_ms) for batch in heard]
+    changes: list[Statement] = []
+    if heads:
+        changes.append(updating(connection, Watermark, _HEAD, heads))
+    if seen:
+        source, values = rows_of(connection, Till, _SEEN, seen)
+        changes.append(Statement(_SEEN_UPDATE.format(source), values))
+    if changes:
+        tell(connection, *changes)
 
 
 def _rows(addition: Addition, now_ms: int) -> Iterable[tuple[Any, ...]]:
@@ -131,14 +146,6 @@ def _rows(addition: Addition, now_ms: int) -> Iterable[tuple[Any, ...]]:
         batch.events[since:],
         strict=False,
     )
-
-
-def note_seen(connection: Connection, batches: Iterable[Batch], now_ms: int) -> None:
-    """Notes of the tills of `batches` when they spoke, and what their clocks were off."""
-    rows = [(batch.till_id, now_ms, batch.clock_offset_ms) for batch in batches]
-    if rows:
-        seen, values = rows_of(connection, Till, _SEEN, rows)
-        connection.exec_driver_sql(_SEEN_UPDATE.format(seen), values)
 
 
 _SEEN = ("till_id", "last_seen_ms", "clock_offset_ms")

@@ -68,14 +68,13 @@ def _take(office: Office, arrivals: Sequence[Arrival]) -> list[Answer | None]:
     with office.database.write() as connection:
         verdicts = _verdicts(connection, arrivals, now_ms, filled)
         additions = [each for each in verdicts if isinstance(each, Addition)]
-        event_log.append(connection, additions, now_ms)
         heard = [
             arrival.batch
             for arrival, verdict in zip(arrivals, verdicts, strict=True)
             if isinstance(verdict, Addition)
             or (verdict is not None and verdict.status != UNAUTHORIZED)
         ]
-        event_log.note_seen(connection, heard, now_ms)
+        event_log.append(connection, additions, heard, now_ms)
         answers = [
             _acknowledgement(connection, verdict) if isinstance(verdict, Addition) else verdict
             for verdict in verdicts

@@ -12,8 +12,9 @@ from sync_server.ingest.take import Answer, acknowledged, take_together
 from sync_server.office import Office
 from wire.batches import Ack
 
-EVENTS_TOGETHER_MAX = 8_000
-"""Bounds what a transaction holds; one batch is always taken, however large."""
+EVENTS_TOGETHER_MAX = 1_500
+"""Bounds what a transaction holds; one batch is always taken, however large. Were it many more, all
+that wait would be taken at once, and there would be none to get ready while those are written."""
 
 
 class _Waiting(NamedTuple):

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sync_server.bulk import find_rows, insert_rows, merge_rows, rows_of, update_rows
-from sync_server.errors import RowRefused
+from sync_server.at_once import Statement, ask, tell
+from sync_server.bulk import find_rows, insert_rows, merge_rows, rows_of, updating
+from sync_server.errors import DatabaseError, RowRefused
 from sync_server.tables import Person, Tender
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def test_of_rows_whose_key_is_taken_the_named_columns_are_set(desk: "Desk") -> N
 def test_only_rows_that_are_there_are_updated_and_only_in_the_named_columns(desk: "Desk") -> None:
     with desk.office.database.write() as connection:
         merge_rows(connection, Person, PERSON, [(1, 1, 4), (2, 2, 5), (3, 3, 6)])
-        update_rows(connection, Person, ("person", "enrolled_at_ms"), [(3, None), (1, 7), (9, 9)])
-        update_rows(connection, Person, ("person", "enrolled_at_ms"), [])
+        rows = [(3, None), (1, 7), (9, 9)]
+        tell(connection, updating(connection, Person, ("person", "enrolled_at_ms"), rows))
     assert persons(desk) == [(1, 1, 7), (2, 2, 5), (3, 3, None)]
 
 
@@ -78,3 +79,29 @@ def test_a_row_that_no_column_holds_is_refused_and_told(desk: "Desk", row: tuple
     with pytest.raises(RowRefused), desk.office.database.write() as connection:
         insert_rows(connection, Tender, TENDER, [good, row])
     assert desk.rows(Tender) == []
+
+
+def test_statements_that_go_at_once_are_run_in_order(desk: "Desk") -> None:
+    with desk.office.database.write() as connection:
+        wanted, values = rows_of(connection, Person, PERSON, [(1, 1, 4)])
+        tell(
+            connection,
+            Statement(f"INSERT INTO person (person, member, enrolled_at_ms) {wanted}", values),
+            updating(connection, Person, ("person", "enrolled_at_ms"), [(1, 5)]),
+            updating(connection, Person, ("person", "enrolled_at_ms"), [(1, 6)]),
+        )
+        rows = ask(connection, Statement("SELECT 1"), Statement("SELECT person FROM person"))
+        assert [tuple(row) for row in rows] == [(1,)]
+    assert persons(desk) == [(1, 1, 6)]
+
+
+def test_of_statements_that_go_at_once_a_failing_one_undoes_all(desk: "Desk") -> None:
+    def fail() -> None:
+        with desk.office.database.write() as connection:
+            merge_rows(connection, Person, PERSON, [(1, 1, 4)])
+            first = updating(connection, Person, ("person", "enrolled_at_ms"), [(1, 5)])
+            tell(connection, first, Statement("SELECT nothing FROM nowhere"), first)
+
+    with pytest.raises(DatabaseError):
+        fail()
+    assert persons(desk) == []

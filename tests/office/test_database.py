@@ -12,12 +12,14 @@ from alembic.runtime.migration import MigrationContext
 from litestar.testing import TestClient
 from sqlalchemy import event, insert, inspect, text
 
+from sync_server import database
 from sync_server.app import create_app
 from sync_server.database import Database, Lock, lock_exclusive, try_lock, upsert
 from sync_server.errors import DatabaseError, RowRefused
 from sync_server.ingest import log as event_log
 from sync_server.ingest.acceptance import Head
 from sync_server.ingest.arrival import arrive
+from sync_server.ingest.take import take
 from sync_server.migrate import migrate, newest_version, require_current
 from sync_server.office import Office, open_office
 from sync_server.projector import project_step
@@ -192,7 +194,7 @@ def test_an_event_that_commits_late_is_not_passed_over(
             event_log.lock_heads(connection, [(slow.till_id, 1)])
             head = Head(1, slow.hashes[1])
             new = event_log.Addition(arrive(batch), 0, slow.hashes[1:], head)
-            event_log.append(connection, [new], 0)
+            event_log.append(connection, [new], [], 0)
             taken.set()
             go_on.wait(10)
 
@@ -209,6 +211,43 @@ def test_an_event_that_commits_late_is_not_passed_over(
     projector.join(10)
     desk.project()
     assert {row["till_id"] for row in desk.rows(Sale)} == {"till-1", "till-2"}
+
+
+def break_connections(server: "PostgreSQL", office: Office) -> None:
+    with server.connect("postgres") as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+            [office.settings.database_url.database],
+        )
+
+
+def the_stores(office: Office) -> list[str]:
+    with office.database.read() as connection:
+        return list(connection.execute(text("SELECT store_id FROM store")).scalars())
+
+
+@only_postgresql
+def test_a_connection_that_broke_while_nobody_used_it_is_made_anew(
+    desk: "Desk", postgresql: "PostgreSQL", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PING_AFTER_S", 0.0)
+    stores = the_stores(desk.office)
+    break_connections(postgresql, desk.office)
+    assert the_stores(desk.office) == stores
+
+
+@only_postgresql
+def test_one_that_broke_just_now_costs_one_answer_and_no_more(
+    desk: "Desk", postgresql: "PostgreSQL", till: "SimTill", sale: "MakeSale"
+) -> None:
+    till.add(sale())
+    take(desk.office, till.batch())
+    stores = the_stores(desk.office)
+    break_connections(postgresql, desk.office)
+    with pytest.raises(DatabaseError):
+        take(desk.office, till.batch())
+    assert take(desk.office, till.batch()).watermark == 1
+    assert the_stores(desk.office) == stores
 
 
 @only_sqlite
