@@ -24,7 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "oddities": "journeys:oddities",
     "changes": "journeys:changes",
     "map": "maps:journey_map_file",
-    "alarms": "quarantine:alarms",
+    "alarms": "alarms:alarms_app",
     "import": "touchpoints:import_touchpoints",
     "store": "registry:store_app",
     "store-group": "store_groups:store_group_app",

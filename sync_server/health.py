@@ -13,16 +13,15 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
 from sqlmodel import col
 
+from sync_server.alarms import AlarmRow, is_open, list_alarms
 from sync_server.answers import AnyRequest, office_of, refusals
 from sync_server.auth.guards import any_user
 from sync_server.office import Office
 from sync_server.projection_rows import cursor
 from sync_server.projector import LOG
 from sync_server.quarantine import (
-    AlarmRow,
     QuarantineRow,
     count_quarantine,
-    list_alarms,
     list_quarantine,
 )
 from sync_server.registry.routes import USER
@@ -75,7 +74,9 @@ class OfficeCollector(Collector):
                 .where(col(Till.revoked_at_ms).is_(None))
                 .scalar_subquery(),
             )
-            alarms = _number(connection, func.count(col(Alarm.till_id)))
+            alarms = connection.execute(
+                select(func.count()).select_from(Alarm).where(is_open())
+            ).scalar_one()
             sales = _number(connection, func.count(col(Sale.seq)))
         silent_s = 0 if oldest_ms is None else max(0, health.office_time_ms - oldest_ms) / 1000
         for name, about, value in (
@@ -84,7 +85,7 @@ class OfficeCollector(Collector):
             ("quarantined_events", "Events kept aside.", health.quarantined),
             ("sales", "Sales projected.", sales),
             ("tills_enrolled", "Tills that were ever enrolled.", enrolled),
-            ("alarms", "Tills and epochs with an alarm.", alarms),
+            ("alarms", "Open alarms of tills.", alarms),
             ("longest_silence_seconds", "How long the quietest till was not heard of.", silent_s),
         ):
             yield GaugeMetricFamily(f"klantreis_{name}", about, value=float(value))
@@ -153,13 +154,16 @@ def get_quarantine(
     tags=["health"],
     security=USER,
     guards=[any_user],
-    responses=refusals(401, 403, 429),
+    responses=refusals(400, 401, 403, 429),
     sync_to_thread=True,
 )
-def get_alarms(request: AnyRequest) -> list[AlarmRow]:
-    """All alarms."""
+def get_alarms(
+    request: AnyRequest,
+    closed: Annotated[bool, QueryParameter(description="Those that were closed, too.")] = False,
+) -> list[AlarmRow]:
+    """Alarms, the latest first."""
     with office_of(request).database.read() as connection:
-        return list_alarms(connection)
+        return list_alarms(connection, with_closed=closed)
 
 
 routes: list[Any] = [get_health, get_metrics, get_quarantine, get_alarms]

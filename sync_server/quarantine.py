@@ -1,4 +1,4 @@
-"""What was kept aside, and what raised an alarm: shown, never dropped."""
+"""What was kept aside: shown, never dropped."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, func, select
 from sqlmodel import col
 
-from sync_server.tables import Alarm, Dropped, EventLog, Quarantine
+from sync_server.tables import Dropped, EventLog, Quarantine
 
 
 class QuarantineRow(Struct, frozen=True):
@@ -33,18 +33,6 @@ class DroppedRow(Struct, frozen=True):
     reason: str
     dropped_at_ms: int
     why: str
-
-
-class AlarmRow(Struct, frozen=True):
-    """A till whose past is not the office's (`code` "chain")."""
-
-    till_id: str
-    epoch: int
-    code: str
-    seq: int
-    first_at_ms: int
-    last_at_ms: int
-    times: int
 
 
 class QuarantinedEvent(NamedTuple):
@@ -95,33 +83,6 @@ def list_dropped(
         .limit(rows_max)
     )
     return [DroppedRow(*row) for row in found]
-
-
-def list_alarms(connection: Connection) -> list[AlarmRow]:
-    """All alarms, the latest first."""
-    found = connection.execute(
-        select(
-            col(Alarm.till_id),
-            col(Alarm.epoch),
-            col(Alarm.code),
-            col(Alarm.seq),
-            col(Alarm.first_at_ms),
-            col(Alarm.last_at_ms),
-            col(Alarm.times),
-        ).order_by(col(Alarm.last_at_ms).desc(), col(Alarm.till_id))
-    )
-    return [AlarmRow(*row) for row in found]
-
-
-def tills_alarmed(connection: Connection, since_ms: int) -> list[str]:
-    """Tills whose alarm was raised or repeated from `since_ms` on, the latest first."""
-    found = connection.execute(
-        select(col(Alarm.till_id))
-        .where(col(Alarm.last_at_ms) >= since_ms)
-        .group_by(col(Alarm.till_id))
-        .order_by(func.max(col(Alarm.last_at_ms)).desc(), col(Alarm.till_id))
-    )
-    return list(found.scalars())
 
 
 def _rows():

@@ -1,4 +1,4 @@
-"""`quarantine`: events that could not be understood, and tills with an alarm."""
+"""`quarantine`: events that could not be understood."""
 
 from typing import Annotated
 
@@ -125,27 +125,3 @@ def _positions(office: Office) -> list[int]:
         ):
             positions += [row.position for row in page]
     return positions
-
-
-def alarms(data: DataDir = None, as_json: AsJson = False) -> None:
-    """Lists tills whose past is not the office's: a disk was copied or put back."""
-    with opened(data) as office, office.database.read() as connection:
-        rows = quarantine.list_alarms(connection)
-    if as_json:
-        print_json(rows)
-        return
-    print_table(
-        ("till", "epoch", "alarm", "at event", "first", "last", "times"),
-        [
-            (
-                row.till_id,
-                row.epoch,
-                row.code,
-                row.seq,
-                shown_time(row.first_at_ms),
-                shown_time(row.last_at_ms),
-                row.times,
-            )
-            for row in rows
-        ],
-    )

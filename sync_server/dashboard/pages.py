@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from litestar import MediaType, Response, get
 from litestar.response import Redirect
 
+from sync_server.alarms import tills_alarmed
 from sync_server.answers import AnyRequest, history_of, office_of, refusals
 from sync_server.auth.guards import head_office
 from sync_server.dashboard import figures, page, person_page
@@ -34,11 +35,8 @@ from sync_server.journeys import service
 from sync_server.journeys.asking import UnknownError
 from sync_server.journeys.model import Model, Trade
 from sync_server.journeys.narrowing import filters_of
-from sync_server.quarantine import tills_alarmed
 from sync_server.registry.routes import USER
 
-ALARM_SHOWN_MS = 30 * 86_400_000
-"""How long after it was last raised an alarm stands on the summary's page."""
 ALARMED_TILLS_MAX = 5
 
 
@@ -87,10 +85,9 @@ def get_summary_page(
 
 
 def _alarm(request: AnyRequest, words: Wording) -> str:
-    """Which tills have another past than the office's, in words; empty when none has."""
-    office = office_of(request)
-    with office.database.read() as connection:
-        tills = tills_alarmed(connection, office.now_ms() - ALARM_SHOWN_MS)
+    """Which tills have an open alarm, in words; empty when none has."""
+    with office_of(request).database.read() as connection:
+        tills = tills_alarmed(connection)
     if not tills:
         return ""
     named = ", ".join(tills[:ALARMED_TILLS_MAX]) + (" …" if tills[ALARMED_TILLS_MAX:] else "")

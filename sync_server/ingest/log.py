@@ -4,15 +4,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select
 from sqlmodel import col
 
 from sync_server.at_once import Statement, ask, tell
 from sync_server.bulk import insert_rows, rows_of, updating
-from sync_server.database import Lock, lock_shared_statement, upsert
+from sync_server.database import Lock, lock_shared_statement
 from sync_server.ingest.acceptance import Head
 from sync_server.ingest.arrival import Arrival
-from sync_server.tables import Alarm, EventLog, Quarantine, Till, Watermark
+from sync_server.tables import EventLog, Quarantine, Till, Watermark
 from wire.batches import Batch
 
 Key = tuple[str, int]
@@ -171,22 +171,6 @@ def set_aside_seqs(connection: Connection, batch: Batch) -> tuple[int, ...]:
         .order_by(col(Quarantine.seq))
     )
     return tuple(found.scalars())
-
-
-def raise_alarm(connection: Connection, batch: Batch, code: str, seq: int, now_ms: int) -> None:
-    """Notes what head office has to look at (see `Alarm`); once a till and epoch, then counted."""
-    key = {"till_id": batch.till_id, "epoch": batch.epoch, "code": code}
-    fresh = {**key, "seq": seq, "first_at_ms": now_ms, "last_at_ms": now_ms, "times": 0}
-    upsert(connection, Alarm, [fresh])
-    connection.execute(
-        update(Alarm)
-        .where(
-            col(Alarm.till_id) == batch.till_id,
-            col(Alarm.epoch) == batch.epoch,
-            col(Alarm.code) == code,
-        )
-        .values(times=col(Alarm.times) + 1, last_at_ms=now_ms)
-    )
 
 
 def _set_aside(connection: Connection, addition: Addition, now_ms: int) -> None:

@@ -6,6 +6,7 @@ import structlog
 from msgspec import structs
 from sqlalchemy import Connection
 
+from sync_server.alarms import raise_alarm
 from sync_server.auth.signatures import UNAUTHORIZED, revoked, wrong_key
 from sync_server.errors import DatabaseError, OfficeError, Refused, RowRefused
 from sync_server.ingest import log as event_log
@@ -122,7 +123,7 @@ def _verdict(
     if isinstance(accepted, Gap):
         return _gap(batch, accepted)
     if isinstance(accepted, Broken):
-        event_log.raise_alarm(connection, batch, CHAIN, accepted.seq, now_ms)
+        raise_alarm(connection, (batch.till_id, batch.epoch), CHAIN, accepted.seq, now_ms)
         return _broken(batch, accepted)
     if seqs:
         filled += fill_missing(connection, batch, seqs, known)
@@ -166,7 +167,7 @@ def _opened(connection: Connection, arrival: Arrival, now_ms: int) -> Standing:
         raise _gap(batch, Gap(1))
     if not open_epoch(connection, batch.till_id, batch.epoch, now_ms):
         raise _unknown_epoch(batch)
-    event_log.raise_alarm(connection, batch, "epoch", 1, now_ms)
+    raise_alarm(connection, (batch.till_id, batch.epoch), "epoch", 1, now_ms)
     key = batch.till_id, batch.epoch
     stand = event_log.lock_heads(connection, [key])[key]
     stranger = _stranger(arrival, stand)

@@ -7,7 +7,8 @@ import structlog
 from sqlalchemy import Connection, insert, select, update
 from sqlmodel import col
 
-from sync_server.database import Lock, lock_shared, upsert
+from sync_server.alarms import raise_alarm
+from sync_server.database import Lock, lock_shared
 from sync_server.errors import Refused
 from sync_server.ingest.acceptance import NO_HASH, Broken, Gap, Head, first_head
 from sync_server.ingest.aside import LOST, WITHHELD, Logged, Placed, place
@@ -15,7 +16,7 @@ from sync_server.ingest.decoding import REASON_CHARS_MAX, UNDECODABLE, Glance
 from sync_server.ingest.epochs import open_epoch
 from sync_server.office import Office
 from sync_server.replay import replay
-from sync_server.tables import Alarm, EventLog, Quarantine, Till, Watermark
+from sync_server.tables import EventLog, Quarantine, Till, Watermark
 from wire.aside import Aside
 from wire.batches import Ack, Batch
 
@@ -35,7 +36,7 @@ def take_aside(office: Office, aside: Aside) -> Ack:
         if isinstance(placed, Gap):
             raise _gap(aside, placed.expected_seq)
         if isinstance(placed, Broken):
-            _raise_alarm(connection, aside, "chain", placed.seq, now_ms)
+            raise_alarm(connection, (aside.till_id, aside.epoch), "chain", placed.seq, now_ms)
         elif placed.seen is not None:
             _log(connection, aside, placed, placed.seen, now_ms)
         elif placed.is_filling:
@@ -134,7 +135,7 @@ def _head(connection: Connection, aside: Aside, now_ms: int) -> Head:
             f"Epoch {aside.epoch} cannot be one of till {aside.till_id}.",
             f"Enrol the till again: klantreis-office till add {aside.till_id}",
         )
-    _raise_alarm(connection, aside, "epoch", 1, now_ms)
+    raise_alarm(connection, (aside.till_id, aside.epoch), "epoch", 1, now_ms)
     head = _locked(connection, aside)
     assert head is not None
     return head
@@ -208,7 +209,7 @@ def _log(connection: Connection, aside: Aside, placed: Placed, seen: Glance, now
         .values(seq=aside.seq, head_hash=aside.after, updated_at_ms=now_ms)
     )
     if placed.lost:
-        _raise_alarm(connection, aside, LOST, placed.lost[0], now_ms)
+        raise_alarm(connection, (aside.till_id, aside.epoch), LOST, placed.lost[0], now_ms)
 
 
 def _set_aside(connection: Connection, aside: Aside, reasons: dict[int, str], now_ms: int) -> None:
@@ -261,21 +262,6 @@ def _is_aside(connection: Connection, aside: Aside) -> bool:
         )
     )
     return found.first() is not None
-
-
-def _raise_alarm(connection: Connection, aside: Aside, code: str, seq: int, now_ms: int) -> None:
-    key = {"till_id": aside.till_id, "epoch": aside.epoch, "code": code}
-    fresh = {**key, "seq": seq, "first_at_ms": now_ms, "last_at_ms": now_ms, "times": 0}
-    upsert(connection, Alarm, [fresh])
-    connection.execute(
-        update(Alarm)
-        .where(
-            col(Alarm.till_id) == aside.till_id,
-            col(Alarm.epoch) == aside.epoch,
-            col(Alarm.code) == code,
-        )
-        .values(times=col(Alarm.times) + 1, last_at_ms=now_ms)
-    )
 
 
 def _gap(aside: Aside, expected_seq: int) -> Refused:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, func, insert, select, update
 from sqlmodel import col
 
+from sync_server.alarms import is_open
 from sync_server.errors import RegistryError
 from sync_server.feed.acknowledged import HeldPart, held_parts
 from sync_server.registry.generations import Part, next_generation
@@ -135,7 +136,11 @@ def list_tills(
     aside = (
         select(func.count()).where(col(Quarantine.till_id) == col(Till.till_id)).scalar_subquery()
     )
-    alarms = select(func.count()).where(col(Alarm.till_id) == col(Till.till_id)).scalar_subquery()
+    alarms = (
+        select(func.count())
+        .where(col(Alarm.till_id) == col(Till.till_id), is_open())
+        .scalar_subquery()
+    )
     statement = (
         select(
             col(Till.till_id),

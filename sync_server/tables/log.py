@@ -1,6 +1,6 @@
 """The log: what tills sent, as it came, never changed; and what of it needs somebody's eye."""
 
-from sqlalchemy import BigInteger, LargeBinary, UniqueConstraint
+from sqlalchemy import BigInteger, LargeBinary, UniqueConstraint, true
 from sqlmodel import Field
 
 from sync_server.tables.table import TILL_ID_CHARS_MAX, Big, Table
@@ -77,3 +77,8 @@ class Alarm(Table, table=True):
     first_at_ms: int = Field(sa_type=BigInteger)
     last_at_ms: int = Field(sa_type=BigInteger)
     times: int = Field(sa_type=BigInteger)
+    is_open: bool = Field(default=True, sa_column_kwargs={"server_default": true()})
+    """Until somebody closes it; raised again, it is open again."""
+    closed_at_ms: int | None = Field(default=None, sa_type=BigInteger)
+    why: str | None = Field(default=None, max_length=500)
+    """What was said when it was closed."""

@@ -22,6 +22,7 @@ MANY_ARGUMENTS = [
     ["user", "list"],
     ["quarantine", "list"],
     ["alarms"],
+    ["alarms", "--all"],
     ["members", "density"],
     ["summary"],
     ["oddities"],
