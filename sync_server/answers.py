@@ -41,10 +41,14 @@ _MEANING = {
     503: "The office cannot do it now, but can later (`Retry-After`).",
 }
 
+_SENT = "A browser that must sign in is sent to the page for it; a number typed there, to its page."
+
 
 def refusals(*statuses: int) -> dict[int, ResponseSpec]:
-    """The refusals a route can give, for the OpenAPI document; 500 and 503 always can be."""
-    return {
+    """The refusals a route can give, for the OpenAPI document; 500 and 503 always can be. Where one
+    must sign in, a browser is sent to the page for it."""
+    sent = {303: ResponseSpec(None, description=_SENT)} if 401 in statuses else {}
+    return sent | {
         status: ResponseSpec(Refusal, generate_examples=False, description=_MEANING[status])
         for status in sorted({*statuses, 500, 503})
     }

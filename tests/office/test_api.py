@@ -266,3 +266,11 @@ def test_a_database_that_is_gone_is_told_as_try_again(desk: "Desk") -> None:
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
     assert "watermark" not in answer.text
+
+
+def test_the_document_says_where_a_browser_is_sent(desk: "Desk") -> None:
+    paths = desk.http.get("/schema/openapi.json").json()["paths"]
+    for path in ("/", "/persons", "/v1/stores"):
+        answer = desk.http.get(path, headers={"Accept": "text/html"}, follow_redirects=False)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
+        assert "303" in paths[path]["get"]["responses"]
