@@ -52,6 +52,9 @@ class Faults:
     """Tills ask for the feed, while members come and go and offers change."""
     key_changes: float = 0.0
     """Tills change their keys. Not where a disk is put back or copied: the older key is no key."""
+    office_keys: float = 0.0
+    """The office changes its signing key, while tills ask for the feed. Not where the office is put
+    back: who loses the file with its keys enrols every till anew."""
 
 
 HIGHEST = Faults(
@@ -86,13 +89,15 @@ SHARE_OF_FEEDS = 0.25
 """How many runs have tills that ask for the feed, which makes half of such a run."""
 SHARE_OF_KEYS = 0.4
 """How many runs without such a history have tills that change their keys."""
+SHARE_OF_OFFICE_KEYS = 0.5
+"""How many of the runs with a feed have an office that changes its own."""
 
 
 def draw(chance: Random) -> Faults:
     """The faults of one run."""
     shares = {
         field.name: getattr(HIGHEST, field.name) * chance.random()
-        for field in fields(Faults)[:-1]
+        for field in fields(Faults)[:-2]
         if chance.random() < SHARE_OF_FAULTS
     }
     if chance.random() < SHARE_OF_HISTORIES:
@@ -104,4 +109,7 @@ def draw(chance: Random) -> Faults:
     # Apart, so that what else a run draws stays what it was.
     if not has_history and Random(repr(shares)).random() < SHARE_OF_KEYS:
         shares["key_changes"] = 1.0
+    may_change = "feed" in shares and "office_restored" not in shares
+    if may_change and Random(f"office {shares}").random() < SHARE_OF_OFFICE_KEYS:
+        shares["office_keys"] = 1.0
     return Faults(**shares)

@@ -21,7 +21,10 @@ from sync_server.feed.versions import feed_versions
 from sync_server.office import Office
 from sync_server.registry.members import member_facts
 from sync_server.registry.offers import current_offers
+from sync_server.registry.office_keys import office_keys, present_of
+from terminal_agent.feed import Feed
 from terminal_agent.known import Known
+from terminal_agent.office_keys import good_keys
 from wire.feed import FeedVersions, read_known
 from wire.vouchers import VoucherRefusal
 
@@ -96,6 +99,20 @@ def _whole(message: Message, content: FeedContent) -> Answer:
     if isinstance(chosen, NotModified):
         return Answer(304, b"", headers)
     return Answer(200, content.data, headers)
+
+
+def check_office_keys(office: Office, name: str, feed: Feed) -> None:
+    """The till `name` takes what the office signs, now and with its next key.
+
+    Raises `Violation`.
+    """
+    if feed.problem is not None:
+        raise Violation(f"{name}: {feed.problem.code}: {feed.problem.message}")
+    with office.database.read() as connection:
+        states = office_keys(connection, office.keys)
+    needed = {present_of(states), states[-1].public_key}
+    if not needed <= set(good_keys(feed.identity.office_keys, feed.office.now_ms())):
+        raise Violation(f"{name} does not know a key that the office has or will have")
 
 
 def check_known(office: Office, name: str, known: Known) -> None:

@@ -13,7 +13,8 @@ from scripts.prove.simulation import faults as mixture
 from scripts.prove.simulation import laws
 from scripts.prove.simulation.disk import Disk, add_disk, faulty_disks
 from scripts.prove.simulation.faults import Faults
-from scripts.prove.simulation.feed import check_known
+from scripts.prove.simulation.feed import check_known, check_office_keys
+from scripts.prove.simulation.key_desk import change_key, look_after_feed
 from scripts.prove.simulation.ledger import Ledger
 from scripts.prove.simulation.network import Line
 from scripts.prove.simulation.office import PROJECT_S_MAX, TILLS, OfficeSide, Site, make_site
@@ -29,6 +30,8 @@ MISHAP_S = 30.0
 FEED_S = 90.0
 KEY_S = 240.0
 OFFERS_S = 300.0
+OFFICE_KEY_S = 300.0
+LOOK_S = 60.0
 SETTLE_S_MAX = 1800.0
 SETTLE_STEP_S = 20.0
 PROJECT_STEPS_MAX = 100
@@ -132,6 +135,9 @@ class _History:
         if self._faults.feed:
             world.after(chance.uniform(0, active_s), self._office.remove_member)
             self._again(OFFERS_S, self._office.make_offer, active_s)
+        if self._faults.office_keys:
+            self._again(OFFICE_KEY_S, lambda: change_key(self._office), active_s)
+            self._again(LOOK_S, lambda: look_after_feed(self._office))
         self._rewrite_history(active_s)
         world.run_until(active_s)
 
@@ -220,6 +226,7 @@ class _History:
                     assert machine.process is not None
                     assert machine.process.feed is not None
                     check_known(self._office.office, machine.name, machine.process.feed.known)
+                    check_office_keys(self._office.office, machine.name, machine.process.feed)
             except Violation as violation:
                 return str(violation)
         return ""

@@ -27,6 +27,7 @@ from terminal_agent import feed, journal, journal_file, uploader
 from terminal_agent.errors import TillError
 from terminal_agent.identity import Identity, coming_file
 from terminal_agent.office import Office as TillsOffice
+from terminal_agent.office_keys import TrustedKey
 from terminal_agent.rotation import rotate
 from wire.batches import Ack, Batch
 from wire.chain import next_hash
@@ -126,6 +127,10 @@ def _forget_the_coming_key(office: TillsOffice, identity: Identity) -> None:
         raise
 
 
+def _learn_no_key(trusted: tuple[TrustedKey, ...], *_: Any) -> tuple[TrustedKey, ...]:
+    return trusted
+
+
 def _no_wait(*_: Any) -> float:
     return 0.0
 
@@ -160,6 +165,7 @@ MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[object]]]] = {
     "never-halve": lambda: patch.object(uploader, "WRONG_CONTENT", ()),
     "never-rewind": lambda: patch.object(journal.Journal, "rewind", _no),
     "forget-the-coming-key": lambda: patch.object(till_side, "rotate", _forget_the_coming_key),
+    "learn-no-key": lambda: patch.object(feed, "learn", _learn_no_key),
     "no-tombstones": lambda: patch.object(feed.Feed, "_fetch_delta", _no),
 }
 """By name: what puts the fault in place, for as long as the context is open."""

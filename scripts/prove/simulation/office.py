@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL
 from scripts.prove.simulation.disk import Crash, Disk, Image, add_disk
 from scripts.prove.simulation.faults import Faults
 from scripts.prove.simulation.feed import FeedDoor
+from scripts.prove.simulation.key_desk import publish_kept_keys, with_kept_keys
 from scripts.prove.simulation.ledger import CARDS, card_number
 from scripts.prove.simulation.network import (
     ASIDE_PATH,
@@ -155,11 +156,12 @@ class OfficeSide:
         self._has_news = True
         self._backup: Image | None = None
         self._acknowledged: dict[tuple[str, int], int] = {}
-        self._begin()
         self.start_from(site.image)
+        self._begin()
 
     def _begin(self) -> None:
         """What a process of the office begins with."""
+        self.office = with_kept_keys(self.office)
         self.feed = FeedDoor(self.office)
         self._ring = KeyRing()
         self._crowd = _Crowd()
@@ -339,6 +341,7 @@ class OfficeSide:
     def _start(self) -> None:
         self._check_kept()
         self.is_up = True
+        publish_kept_keys(self)
 
     def back_up(self) -> None:
         """Keeps a copy of its database, for `put_back`."""
@@ -356,7 +359,7 @@ class OfficeSide:
     def learn_members(self) -> None:
         """The registry learns whose the other cards are."""
         rows = _members(range(CARDS // 2, CARDS))
-        self._change(
+        self.change(
             lambda connection: store_members(
                 connection, rows, self.office.keys, self.office.now_ms()
             )
@@ -364,15 +367,15 @@ class OfficeSide:
 
     def remove_member(self) -> None:
         """A member's card is taken out of the registry: tills must not find it any more."""
-        self._change(lambda connection: remove_identifiers(connection, 0, self.office.now_ms()))
+        self.change(lambda connection: remove_identifiers(connection, 0, self.office.now_ms()))
 
     def make_offer(self) -> None:
         """What tills print changes."""
         value_cents = self.world.chance.randrange(1, 1000)
         offer = Offer("welcome-back", "Welcome back", value_cents, 30)
-        self._change(lambda connection: add_offer(connection, offer, self.office.now_ms()))
+        self.change(lambda connection: add_offer(connection, offer, self.office.now_ms()))
 
-    def _change(self, change: Callable[[Connection], object]) -> None:
+    def change(self, change: Callable[[Connection], object]) -> None:
         """Changes the registry; when the office or its disk cannot, again later."""
         try:
             if self.is_up:
@@ -385,7 +388,7 @@ class OfficeSide:
             self.stopped()
         except DatabaseError as error:
             self.world.tell(f"office registry: {error.code}")
-        self.world.after(DOWN_S_MAX, lambda: self._change(change))
+        self.world.after(DOWN_S_MAX, lambda: self.change(change))
 
     def mend(self) -> None:
         """Nothing goes wrong any more."""

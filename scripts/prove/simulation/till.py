@@ -73,7 +73,7 @@ class Machine:
         self.key_file = disk.root / KEY_FILE
         self.keys = {identity.public_key}
         """Every public key that it has signed vouchers by."""
-        if faults.key_changes:
+        if faults.key_changes or faults.office_keys:
             save_identity(self.key_file, identity.key)
         self.process: Process | None = None
         self._backup: _Backup | None = None
