@@ -39,12 +39,18 @@ class Follower:
     """Takes steps in a thread of its own until `stop`. No failure ends it.
 
     `step` takes one bounded step; `rest` tells before each how many seconds to let others go first,
-    0 for none, and is asked again after them.
+    0 for none, and is asked again after them. After a step that was not full it gathers for
+    `gather_s`.
     """
 
     def __init__(
-        self, name: str, step: Callable[[], Did], rest: Callable[[], float] = never
+        self,
+        name: str,
+        step: Callable[[], Did],
+        rest: Callable[[], float] = never,
+        gather_s: float = GATHER_S,
     ) -> None:
+        self._gather_s = gather_s
         self._step = step
         self._rest = rest
         self._name = name
@@ -89,4 +95,4 @@ class Follower:
                 if did is Did.NOTHING:
                     self._wake.wait(IDLE_S_MAX)
                 elif did is Did.SOME:
-                    self._stopping.wait(max(0.0, began_s + GATHER_S - time.monotonic()))
+                    self._stopping.wait(max(0.0, began_s + self._gather_s - time.monotonic()))

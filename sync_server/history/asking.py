@@ -1,6 +1,7 @@
 """A summary's question to the history: the journeys of some windows, counted."""
 
 from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
 
 import msgspec
@@ -32,18 +33,15 @@ def count_journeys(
     """
     rules = rules_for(placement, snapshot.vocabulary)
     recording = Recording(began_day)
-
-    def make() -> list[Tally]:
-        return [
-            *(new_tally(rules, snapshot.vocabulary, window, recording) for window in windows),
-            *(
-                new_tally(rules, snapshot.vocabulary, window, recording, only_buyers=True)
-                for window in buyers_in
-            ),
-        ]
-
+    whole = [*((window, False) for window in windows), *((window, True) for window in buyers_in)]
+    makes = [
+        partial(new_tally, rules, snapshot.vocabulary, window, recording, only_buyers=only_buyers)
+        for window, only_buyers in whole
+    ]
     if only is not None:
-        return snapshot.view.tallies(make, history.run_all, only=only.numbers)
+        return snapshot.view.tallies(
+            lambda: [make() for make in makes], history.run_all, only=only.numbers
+        )
     model = blake2b(msgspec.json.encode(placement.model), digest_size=16).digest()
-    question = (model, trade, tuple(windows), tuple(buyers_in), began_day)
-    return history.tallies(snapshot, question, make)
+    asked = [((model, trade, began_day, *of), make) for of, make in zip(whole, makes, strict=True)]
+    return history.tallies(snapshot, asked)

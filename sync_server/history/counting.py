@@ -6,6 +6,8 @@ two together.
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from sync_server.history.arrays import Array, np
 from sync_server.history.looking import (
     NONE,
@@ -36,12 +38,12 @@ from sync_server.journeys.vouchers import REDEEMED, UPLIFT_MS
 AFTER_MS = AFTER_DAYS * DAY_MS
 
 
-def count_care(look: Look, nobodys: dict[str, int], now_ms: int) -> tuple[CareTally, int]:
-    """The counts of what a look asks for, and how many persons used a reward.
+_KINDS = (COMPLAINT, RETURN, GIVEN, USED, *REWARDS)
 
-    `nobodys` are the touchpoints of nobody by kind, where they are asked for.
-    """
-    counts = {kind: nobodys.get(kind, 0) for kind in (COMPLAINT, RETURN, GIVEN, USED, *REWARDS)}
+
+def count_care(look: Look, now_ms: int) -> tuple[CareTally, int]:
+    """The counts of what a look asks for, and how many persons used a reward."""
+    counts = dict.fromkeys(_KINDS, 0)
     tally, rewarded = CareTally(), 0
     for part, left_out in look.parts():
         rewards = [part.person[:0]]
@@ -53,10 +55,20 @@ def count_care(look: Look, nobodys: dict[str, int], now_ms: int) -> tuple[CareTa
             elif kind == COMPLAINT and len(rows):
                 _follow(tally, look, part, rows, now_ms)
         rewarded += len(np.unique(np.concatenate(rewards)))
-    tally.complaints, tally.returns = counts[COMPLAINT], counts[RETURN]
-    tally.referrals_given, tally.referrals_used = counts[GIVEN], counts[USED]
-    tally.rewards_used = sum(counts[kind] for kind in REWARDS)
-    return tally, rewarded
+    return with_nobodys(tally, counts), rewarded
+
+
+def with_nobodys(tally: CareTally, counts: dict[str, int]) -> CareTally:
+    """A tally with touchpoints of nobody, counted by kind."""
+    found = {kind: counts.get(kind, 0) for kind in _KINDS}
+    return replace(
+        tally,
+        complaints=tally.complaints + found[COMPLAINT],
+        returns=tally.returns + found[RETURN],
+        referrals_given=tally.referrals_given + found[GIVEN],
+        referrals_used=tally.referrals_used + found[USED],
+        rewards_used=tally.rewards_used + sum(found[kind] for kind in REWARDS),
+    )
 
 
 def _follow(tally: CareTally, look: Look, part: Part, rows: Array, now_ms: int) -> None:

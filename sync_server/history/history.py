@@ -27,9 +27,9 @@ from sync_server.history.ledger import Ledger
 from sync_server.history.ledger_reading import Days, caught_up
 from sync_server.history.part import Part
 from sync_server.history.reading import PERSONS_A_QUERY, reader
-from sync_server.history.standing import Deltas, StandingSummaries
+from sync_server.history.standing import Counts, Deltas, StandingCounts, StandingTallies
 from sync_server.history.state import State, frozen, manifest_fits
-from sync_server.history.view import Layer, View
+from sync_server.history.view import Layer, Parts, Result, View
 from sync_server.history.writing import compacted, rebuilt
 from sync_server.journeys.columns import read_stores
 from sync_server.journeys.marks import Changed, Newest, read_changed, read_newest
@@ -51,6 +51,8 @@ BUSY_WAIT_S_MAX = 10.0
 TRIES = 3
 """Times that it is asked again when what was there had to be dropped."""
 RETRY_S = 5
+FOLLOW_S = 1.0
+"""From one taking up to the next. Who asks takes up the rest; so that they find little to do."""
 STOP_WAIT_S_MAX = 10.0
 LAST_CHANGE = 2**63 - 1
 
@@ -129,7 +131,8 @@ class History:
         self._state: State | None = None
         self._ledger: Ledger | None = None
         self._deltas = Deltas()
-        self._standing = StandingSummaries()
+        self._standing = StandingTallies()
+        self._counts = StandingCounts()
         self._done = 0.0
         self._fault: OSError | None = None
         self._is_tidy = True
@@ -160,14 +163,26 @@ class History:
         raise Preparing(self._done) if fault is None else FilesFault(fault) from fault
 
     def tallies(
-        self, snapshot: Snapshot, question: Hashable, make: Callable[[], list[Tally]]
+        self, snapshot: Snapshot, asked: Sequence[tuple[Hashable, Callable[[], Tally]]]
     ) -> list[Tally]:
-        """`StandingSummaries.tallies` over a snapshot."""
+        """`StandingTallies.tallies` over a snapshot."""
         names = snapshot.vocabulary
         sizes = (len(names.kinds), len(names.channels), len(names.stores))
-        whole = (question, sizes)
         return self._standing.tallies(
-            whole, snapshot.view, snapshot.step, self._deltas, make, self.run_all
+            [((question, sizes), make) for question, make in asked],
+            snapshot.view,
+            snapshot.step,
+            self._deltas,
+            self.run_all,
+        )
+
+    def counts(
+        self, snapshot: Snapshot, question: Hashable, count_in: Callable[[Parts], Counts]
+    ) -> Counts:
+        """`StandingCounts.counts` over a snapshot."""
+        sizes = tuple(len(names) for names in snapshot.vocabulary.each())
+        return self._counts.counts(
+            (question, sizes), snapshot.view, snapshot.step, self._deltas, count_in, self.run_all
         )
 
     def status(self) -> Status:
@@ -184,7 +199,7 @@ class History:
     def start(self) -> None:
         """Follows in threads of its own until `stop`."""
         self._followers = [
-            Follower("history", self.follow),
+            Follower("history", self.follow, gather_s=FOLLOW_S),
             Follower("history-files", self.tend),
         ]
         for follower in self._followers:
@@ -383,6 +398,7 @@ class History:
     def _forget(self) -> None:
         self._deltas.forget()
         self._standing.forget()
+        self._counts.forget()
 
     def _lose(self) -> None:
         self._state = None
@@ -465,7 +481,7 @@ class History:
             self._gone_since_s = now_s if len(view.gone()) else None
         return taken
 
-    def run_all(self, works: Sequence[Callable[[], list[Tally]]]) -> list[list[Tally]]:
+    def run_all(self, works: Sequence[Callable[[], Result]]) -> list[Result]:
         """What some works do, several at once."""
         if len(works) == 1:
             return [works[0]()]

@@ -1,11 +1,12 @@
 """Rows of the history that a question asks for, and what comes after them. Pure."""
 
 from collections.abc import Iterator
+from copy import copy
 from typing import NamedTuple
 
 from sync_server.history.arrays import Array, np
 from sync_server.history.part import Part
-from sync_server.history.view import View
+from sync_server.history.view import Parts, View
 from sync_server.journeys.persons import Persons
 from sync_server.journeys.rows import Vocabulary
 from sync_server.journeys.tally import Window
@@ -18,12 +19,18 @@ class Look:
         self, view: View, vocabulary: Vocabulary, window: Window, persons: Persons | None
     ) -> None:
         self.vocabulary = vocabulary
-        self._parts = view.parts()
+        self._parts: Parts = view.parts()
         self._window = window
         self._persons = None if persons is None else np.asarray(persons.numbers)
         self._stores: Array | None = None
         if window.stores is not None:
             self._stores = np.array([store in window.stores for store in vocabulary.stores.names])
+
+    def over(self, parts: Parts) -> "Look":
+        """The same question to other parts."""
+        found = copy(self)
+        found._parts = parts
+        return found
 
     def kind(self, kind: str) -> int | None:
         """A kind's code."""

@@ -1,4 +1,4 @@
-"""Standing summaries: tallies of what was asked lately, kept up by taking persons out and in again.
+"""Standing counts: what was counted lately, kept up by taking persons out and in again.
 
 A person whose touchpoints changed is subtracted with the rows they had and added with those they
 have now, so whether what came is newer or older than the rest makes no difference.
@@ -7,20 +7,28 @@ have now, so whether what came is newer or older than the rest makes no differen
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from contextlib import ExitStack
+from itertools import count
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from native.fold import Tally, add_to
-from sync_server.history.part import Array, Part
-from sync_server.history.view import NOBODY, RunAll, View
+from sync_server.history.part import Array, Part, joined
+from sync_server.history.view import NOBODY, Parts, RunAll, View
 
-SUMMARIES_MAX = 32
+STANDING_MAX = 128
+"""Windows of questions: a summary asks for two to four of each kind."""
 BYTES_MAX = 512 * 2**20
 """Of all tallies together: some megabytes each, more with many customers. What was asked longest
 ago goes first."""
 DELTA_ROWS_MAX = 1_000_000
-"""Rows of changes that are kept; a summary from before them is counted anew."""
+"""Rows of changes that are kept; what was counted before them is counted anew."""
+NETS_MAX = 4
+
+Counts = dict[Any, int]
+"""Of persons: counts of disjoint persons add up."""
+Kept = TypeVar("Kept")
 
 
 class Delta(NamedTuple):
@@ -42,6 +50,7 @@ class Deltas:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: deque[Delta] = deque()
+        self._nets: OrderedDict[tuple[int, int], Delta] = OrderedDict()
         self._rows = 0
         self.last = 0
 
@@ -59,97 +68,205 @@ class Deltas:
         """The view is another than the changes lead to: what was counted is of no use any more."""
         with self._lock:
             self._kept.clear()
+            self._nets.clear()
             self._rows = 0
             self.last += 1
 
-    def between(self, number: int, upto: int) -> list[Delta] | None:
-        """The changes after `number` up to `upto`; None when not all of them are kept."""
+    def between(self, number: int, upto: int) -> Delta | None:
+        """All changes after `number` up to `upto` as one: of each person the first rows, and the
+        last ones. None when not all of them are kept.
+        """
         with self._lock:
             if self.last - number > len(self._kept):
                 return None
-            return [delta for delta in self._kept if number < delta.number <= upto]
+            net = self._nets.get((number, upto))
+            some = [delta for delta in self._kept if number < delta.number <= upto]
+        if net is None:
+            net = _net(some, upto)
+            with self._lock:
+                self._nets[number, upto] = net
+                while len(self._nets) > NETS_MAX:
+                    self._nets.popitem(last=False)
+        return net
 
 
-class _Standing:
-    """The tallies of one question, a window each, and up to which change they count."""
+def _net(deltas: Sequence[Delta], upto: int) -> Delta:
+    if len(deltas) == 1:
+        return deltas[0]
+    before: list[Part] = []
+    after: list[Part] = []
+    seen = NOBODY
+    for delta in deltas:
+        before.append(delta.before.without(seen))
+        seen = np.union1d(seen, delta.persons)
+    seen = NOBODY
+    for delta in reversed(deltas):
+        after.append(delta.after.without(seen))
+        seen = np.union1d(seen, delta.persons)
+    return Delta(upto, joined(before), joined(after))
 
-    def __init__(self) -> None:
+
+class _Standing(Generic[Kept]):
+    """What one window's question counted, and up to which change."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
         self.lock = threading.Lock()
-        self.tallies: list[Tally] | None = None
+        self.kept: Kept | None = None
         self.number = -1
         self.bytes = 0
 
 
-class StandingSummaries:
+class _Shelf(Generic[Kept]):
     """What was asked lately."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, _Standing] = OrderedDict()
+        self._places = count()
+        self._standings: OrderedDict[Hashable, _Standing[Kept]] = OrderedDict()
 
-    def tallies(
-        self,
-        question: Hashable,
-        view: View,
-        number: int,
-        deltas: Deltas,
-        make: Callable[[], list[Tally]],
-        run_all: RunAll,
-    ) -> list[Tally]:
-        """Tallies of `question` over `view`, which is as of change `number`: copies.
-
-        `make` gives empty ones, the same each time. `question` must name everything that they
-        depend on.
-        """
+    def of(self, keys: Sequence[Hashable]) -> list[_Standing[Kept]]:
+        """Those of some questions; what was asked longest ago goes when there is too much."""
         with self._lock:
-            standing = self._kept.setdefault(question, _Standing())
-            self._kept.move_to_end(question)
-            taken = sum(kept.bytes for kept in self._kept.values())
-            while len(self._kept) > 1 and (len(self._kept) > SUMMARIES_MAX or taken > BYTES_MAX):
-                taken -= self._kept.popitem(last=False)[1].bytes
-        with standing.lock:
-            changes = None
-            if standing.tallies is not None and standing.number <= number:
-                changes = deltas.between(standing.number, number)
-            if changes is None or standing.tallies is None:
-                tallies = view.tallies(make, run_all)
-            else:
-                tallies = standing.tallies
-                standing.tallies = None  # until it is whole again, should something fail
-                _apply(changes, tallies, make)
-            standing.tallies, standing.number = tallies, number
-            standing.bytes = sum(tally.size() for tally in tallies)
-            return [_copy(tally, empty) for tally, empty in zip(tallies, make(), strict=True)]
+            found: list[_Standing[Kept]] = []
+            for key in keys:
+                if key not in self._standings:
+                    self._standings[key] = _Standing(next(self._places))
+                self._standings.move_to_end(key)
+                found.append(self._standings[key])
+            taken = sum(standing.bytes for standing in self._standings.values())
+            while len(self._standings) > len(found) and (
+                len(self._standings) > STANDING_MAX or taken > BYTES_MAX
+            ):
+                taken -= self._standings.popitem(last=False)[1].bytes
+            return found
 
     def forget(self) -> None:
         """All must be counted anew."""
         with self._lock:
-            self._kept.clear()
+            self._standings.clear()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._standings)
 
 
-def _apply(deltas: Sequence[Delta], tallies: list[Tally], make: Callable[[], list[Tally]]) -> None:
-    if not deltas:
-        return
-    # Who bought is taken away by person, not by purchase: each person's first rows go once, and
-    # only then their last ones come.
-    taken, seen = make(), NOBODY
-    for delta in deltas:
-        _add(taken, delta.before, seen)
-        seen = np.union1d(seen, delta.persons)
-    for tally, away in zip(tallies, taken, strict=True):
-        tally.subtract(away)
-    seen = NOBODY
-    for delta in reversed(deltas):
-        _add(tallies, delta.after, seen)
-        seen = np.union1d(seen, delta.persons)
+class StandingTallies(_Shelf[Tally]):
+    """The fold's counts of windows."""
+
+    def tallies(
+        self,
+        asked: Sequence[tuple[Hashable, Callable[[], Tally]]],
+        view: View,
+        number: int,
+        deltas: Deltas,
+        run_all: RunAll,
+    ) -> list[Tally]:
+        """The tally of each question over `view`, which is as of change `number`: copies.
+
+        A question is what names everything that its tally depends on, and what makes an empty one,
+        the same each time. Those that were not counted before are in one pass over all rows.
+        """
+        standings = self.of([key for key, _ in asked])
+        makes = dict(zip(standings, (make for _, make in asked), strict=True))
+        with ExitStack() as stack:
+            for standing in sorted(makes, key=_place):  # one order: nobody waits in a ring
+                stack.enter_context(standing.lock)
+            behind: dict[int, list[_Standing[Tally]]] = {}
+            for standing in makes:
+                behind.setdefault(standing.number, []).append(standing)
+            missing: list[_Standing[Tally]] = []
+            for since, some in behind.items():
+                missing += self._brought_forward(some, makes, since, number, deltas)
+            if missing:
+                # In one pass: what takes the time is to go through the rows.
+                found = view.tallies(lambda: [makes[one]() for one in missing], run_all)
+                for standing, tally in zip(missing, found, strict=True):
+                    standing.kept, standing.bytes = tally, tally.size()
+            told: list[Tally] = []
+            for standing in standings:
+                standing.number = number
+                assert standing.kept is not None
+                told.append(_copy(standing.kept, makes[standing]()))
+            return told
+
+    def _brought_forward(
+        self,
+        some: Sequence[_Standing[Tally]],
+        makes: dict[_Standing[Tally], Callable[[], Tally]],
+        since: int,
+        number: int,
+        deltas: Deltas,
+    ) -> list[_Standing[Tally]]:
+        """Those that cannot be, which must be counted."""
+        if since == number:
+            return []
+        delta = deltas.between(since, number) if 0 <= since < number else None
+        tallies = [standing.kept for standing in some if standing.kept is not None]
+        for standing in some:
+            standing.kept = None  # until it is whole again, should something fail
+        if delta is None or len(tallies) < len(some):
+            return list(some)
+        taken = [makes[standing]() for standing in some]
+        _add(taken, delta.before)
+        for tally, away in zip(tallies, taken, strict=True):
+            tally.subtract(away)
+        _add(tallies, delta.after)
+        for standing, tally in zip(some, tallies, strict=True):
+            standing.kept, standing.bytes = tally, tally.size()
+        return []
 
 
-def _add(tallies: list[Tally], part: Part, without: Array) -> None:
+class StandingCounts(_Shelf[Counts]):
+    """Counts of windows that the fold does not make."""
+
+    def counts(
+        self,
+        key: Hashable,
+        view: View,
+        number: int,
+        deltas: Deltas,
+        count_in: Callable[[Parts], Counts],
+        run_all: RunAll,
+    ) -> Counts:
+        """What `count_in` counts in all rows of `view`, which is as of change `number`."""
+        (standing,) = self.of([key])
+        with standing.lock:
+            known = standing.kept
+            delta = None
+            if known is not None and standing.number < number:
+                delta = deltas.between(standing.number, number)
+            if (
+                known is None
+                or standing.number > number
+                or (delta is None and (standing.number < number))
+            ):
+                known = _sum(run_all([lambda lot=lot: count_in(lot) for lot in view.shares()]))
+            elif delta is not None:
+                away = {name: -number for name, number in count_in(_alone(delta.before)).items()}
+                known = _sum([known, away, count_in(_alone(delta.after))])
+            standing.kept, standing.number = known, number
+            return dict(known)
+
+
+def _alone(part: Part) -> Parts:
+    return [(part, NOBODY)] if len(part) else []
+
+
+def _sum(counts: Sequence[Counts]) -> Counts:
+    total: Counts = {}
+    for one in counts:
+        for name, number in one.items():
+            total[name] = total.get(name, 0) + number
+    return {name: number for name, number in total.items() if number}
+
+
+def _place(standing: _Standing[Any]) -> int:
+    return standing.place
+
+
+def _add(tallies: list[Tally], part: Part) -> None:
     if len(part):
-        add_to(tallies, part.rows, 0, -1, *part.enrolled, without=without)
+        add_to(tallies, part.rows, 0, -1, *part.enrolled, without=NOBODY)
 
 
 def _copy(tally: Tally, empty: Tally) -> Tally:

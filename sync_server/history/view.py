@@ -5,7 +5,7 @@ layers, each with whole persons; of a person in several the newest counts.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from native.fold import Tally, add_to
 from sync_server.history.arrays import Array, np
@@ -17,7 +17,15 @@ LAYER_RATIO = 2
 ROWS_A_THREAD_MIN = 200_000
 NOBODY: Array = np.empty(0, np.int64)
 
-RunAll = Callable[[Sequence[Callable[[], list[Tally]]]], list[list[Tally]]]
+Parts = Sequence[tuple[Part, Array]]
+"""Parts, and of each the persons, ascending, whose rows there count no more."""
+Result = TypeVar("Result")
+
+
+class RunAll(Protocol):
+    """Runs what it is given, as many at once as it sees fit, and returns what they do."""
+
+    def __call__(self, works: Sequence[Callable[[], Result]], /) -> list[Result]: ...
 
 
 class Layer(NamedTuple):
@@ -131,15 +139,16 @@ class View:
         ]
         return [(part, without) for part, without in found if len(part)]
 
+    def shares(self) -> list[list[tuple[Part, Array]]]:
+        """The same in about equal lots, as many as threads may be worth it."""
+        return _shares(self.parts())
+
     def tallies(
         self, make: Callable[[], list[Tally]], run_all: RunAll, *, only: Any = None
     ) -> list[Tally]:
         """What `make` made for each window, with everybody's trips counted; or those of the
         persons `only`, who ascend.
-
-        `run_all` runs what it is given, as many at once as it sees fit, and returns what they do.
         """
-        shares = _shares(self.parts())
 
         def share(some: Sequence[tuple[Part, Array]]) -> list[Tally]:
             tallies = make()
@@ -148,7 +157,7 @@ class View:
                 add_to(tallies, part.rows, 0, -1, persons, days, without=without, only=only)
             return tallies
 
-        done = run_all([lambda some=some: share(some) for some in shares])
+        done = run_all([lambda some=some: share(some) for some in self.shares()])
         return [merged(of_window) for of_window in zip(*done, strict=True)] if done else make()
 
     def _present(self) -> Array:

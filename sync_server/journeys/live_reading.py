@@ -16,11 +16,13 @@ from sync_server.history.counting import (
     count_ambassadors,
     count_care,
     reached,
+    with_nobodys,
 )
-from sync_server.history.history import Snapshot
+from sync_server.history.history import History, Snapshot
 from sync_server.history.ledger import Decisions
 from sync_server.history.looking import Look
-from sync_server.history.selling import count_buyers, count_sales
+from sync_server.history.person_counts import PersonCounts, count_persons, told
+from sync_server.history.selling import count_sales
 from sync_server.journeys.campaign_reading import (
     first_decisions,
     read_campaigns,
@@ -40,7 +42,8 @@ from sync_server.journeys.vouchers import UPLIFT_MS, CampaignsWhole, CampaignTal
 class Live:
     """A history's answers about windows."""
 
-    def __init__(self, snapshot: Snapshot, stores: Stores) -> None:
+    def __init__(self, history: History, snapshot: Snapshot, stores: Stores) -> None:
+        self._history, self._snapshot = history, snapshot
         self._view, self._vocabulary = snapshot.view, snapshot.vocabulary
         self._ledger = snapshot.ledger
         self._stores = stores
@@ -72,14 +75,18 @@ class Live:
 
     def buyers(self, window: Window) -> int:
         """How many persons have a sale in a window."""
-        return count_buyers(self._look(window))
+        return self._persons(window).buyers
 
     def care(
         self, connection: Connection, window: Window, nobodys: dict[str, int]
     ) -> tuple[CareTally, CareWhole]:
         """`read_care` and `read_care_whole`; `nobodys` are the touchpoints of nobody, by kind."""
         look, now_ms = self._look(window), self._now_ms(window)
-        tally, rewarded = count_care(look, nobodys if window.only is None else {}, now_ms)
+        if window.has_filters:
+            tally, rewarded = count_care(look, now_ms)
+        else:
+            of = self._persons(window)
+            tally, rewarded = with_nobodys(of.care, nobodys), of.rewarded
         used = read_numbers(connection, _referrals(self._stores, window))
         found = count_ambassadors(self._view, look, used, now_ms)
         return tally, CareWhole(*found, rewarded)
@@ -97,7 +104,9 @@ class Live:
             above_ms = at_ms + same_trip_minutes * MINUTE_MS
             is_back = came_back(self._view, look, person, above_ms, upto_ms)
             trials[name] = _trial(least, most, upto_ms > now_ms, is_back)
-        return CampaignsWhole(trials, count_after(look, window.campaign, now_ms))
+        if window.has_filters:
+            return CampaignsWhole(trials, count_after(look, window.campaign, now_ms))
+        return CampaignsWhole(trials, self._persons(window).after_cents)
 
     def reached(self, connection: Connection, window: Window, campaign: str) -> Persons:
         """`narrowing.read_reached`."""
@@ -119,6 +128,17 @@ class Live:
             decided = first_decisions(self._stores, window, name)
             return Decisions(*read_numbers(connection, decided))
         return self._ledger.decisions(window, name)
+
+    def _persons(self, window: Window) -> PersonCounts:
+        """What is kept of a window without filters."""
+        look, now_ms = self._look(window), self._now_ms(window)
+        return told(
+            self._history.counts(
+                self._snapshot,
+                (window, now_ms),
+                lambda parts: count_persons(look.over(parts), now_ms),
+            )
+        )
 
     def _look(self, window: Window) -> Look:
         return Look(self._view, self._vocabulary, window, window.only)

@@ -128,20 +128,25 @@ def rfm_of(bought: Bought, now_day: int, only: Persons | None = None) -> Rfm | N
     if not asked.any():
         return None
     of_all = scores_of(bought)
-    segment = segments_of(of_all)[asked]
-    scores = Scores(*(values[asked] for values in of_all))
-    days_ago = now_day - np.asarray(bought.last_day)[asked]
-    purchases, cents = np.asarray(bought.purchases)[asked], np.asarray(bought.cents)[asked]
+    codes = _codes(of_all)
+    days_ago = now_day - np.asarray(bought.last_day)
+    purchases, cents = np.asarray(bought.purchases), np.asarray(bought.cents)
+    if only is not None:
+        codes, days_ago = codes[asked], days_ago[asked]
+        purchases, cents = purchases[asked], cents[asked]
+    segment = _SEGMENT_OF[codes]
+    order = np.argsort(segment, kind="stable")  # of 8 bits: they are counted, not compared
+    ends = np.cumsum(np.bincount(segment, minlength=len(RfmName)))
     found: list[RfmSegment] = []
-    for place, name in enumerate(RfmName):
-        mine = segment == place
-        persons = int(mine.sum())
+    for name, end, start in zip(RfmName, ends.tolist(), [0, *ends.tolist()], strict=False):
+        mine = order[start:end]
+        persons = len(mine)
         if persons:
-            half = np.sort(days_ago[mine])[(persons - 1) // 2]
+            middle = (persons - 1) // 2
+            half = np.partition(days_ago[mine], middle)[middle]
             total = (int(purchases[mine].sum()), int(cents[mine].sum()))
             found.append(RfmSegment(name, persons, *total, int(half)))
-    places = (scores.recency - 1) * CLASSES + scores.frequency - 1
-    cells = np.bincount(places, minlength=CLASSES * CLASSES).reshape(CLASSES, CLASSES)
+    cells = np.bincount(codes, minlength=CLASSES**3).reshape(CLASSES, CLASSES, CLASSES).sum(axis=2)
     rows = tuple(tuple(int(count) for count in row) for row in cells)
     return Rfm(RFM_DAYS, len(segment), tuple(found), rows)
 
@@ -150,7 +155,20 @@ def persons_in(bought: Bought, names: Iterable[RfmName]) -> Any:
     """The persons of some segments, in ascending order."""
     wanted = [place for place, name in enumerate(RfmName) if name in set(names)]
     persons = np.asarray(bought.persons, dtype=np.int64)
-    return np.sort(persons[np.isin(segments_of(scores_of(bought)), wanted)])
+    return np.sort(persons[np.isin(_SEGMENT_OF[_codes(scores_of(bought))], wanted)])
+
+
+def _codes(scores: Scores) -> Any:
+    """The three scores of each person as one number, below `CLASSES` to the third."""
+    r, f, m = scores
+    return ((r - 1) * CLASSES + (f - 1)) * CLASSES + (m - 1)
+
+
+_ALL = np.arange(CLASSES**3)
+_SEGMENT_OF: Any = segments_of(
+    Scores(_ALL // CLASSES**2 + 1, _ALL // CLASSES % CLASSES + 1, _ALL % CLASSES + 1)
+).astype(np.uint8)
+"""Code of the scores → segment."""
 
 
 def _score(values: Any) -> Any:
@@ -159,7 +177,10 @@ def _score(values: Any) -> Any:
     above = known - least
     if above.max(initial=0) < COUNTED_MAX:
         counts = np.bincount(above)
-        below = (np.cumsum(counts) - counts)[above]
-    else:
-        below = np.searchsorted(np.sort(known), known, side="left")
-    return 1 + CLASSES * below // max(1, len(known))
+        below = np.cumsum(counts) - counts
+        return _class(below, len(known))[above]
+    return _class(np.searchsorted(np.sort(known), known, side="left"), len(known))
+
+
+def _class(below: Any, persons: int) -> Any:
+    return (1 + CLASSES * below // max(1, persons)).astype(np.int16)

@@ -275,7 +275,7 @@ def _from_history(
             history, snapshot, placement, trade, every, buyers_in, began_day, only
         )
 
-    return _Counted(count, snapshot.vocabulary, Live(snapshot, stores))
+    return _Counted(count, snapshot.vocabulary, Live(history, snapshot, stores))
 
 
 def _every_figure(

@@ -1,5 +1,6 @@
 """The ledger: whatever tills send in whatever order, it has what the tables add up to."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,8 @@ CARD, CARD_2 = "2000000000015", "2000000000022"
 CAMPAIGNS = ("welcome", "thanks")
 MODEL = load_models()["orientation-to-loyalty"]
 KINDS = ("sale", "linked", "unknown", "issue", "print", "void", "redeem", "held")
+EXAMPLES = int(os.environ.get("KLANTREIS_EXAMPLES", "5"))
+"""Of stories, over each database; a longer proof sets more."""
 STORES = {"a": "1", "b": "2"}
 STEPS = st.lists(
     st.one_of(
@@ -211,7 +214,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @settings(
-    max_examples=12,
+    max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
