@@ -7,10 +7,13 @@ from hashlib import blake2b
 import msgspec
 
 from native.fold import Tally
+from sync_server.history.buyers import bought_in
 from sync_server.history.history import History, Snapshot
+from sync_server.history.standing import Asked
 from sync_server.journeys.compiled import new_tally, rules_for
 from sync_server.journeys.model import Placement
 from sync_server.journeys.persons import Persons
+from sync_server.journeys.rfm import Bought
 from sync_server.journeys.tally import Window
 from sync_server.journeys.trips import Recording
 
@@ -24,8 +27,8 @@ def count_journeys(
     buyers_in: Sequence[Window],
     began_day: int,
     only: Persons | None = None,
-) -> list[Tally]:
-    """The counts of all journeys in each window, then who bought in each of `buyers_in`.
+) -> tuple[list[Tally], list[Bought]]:
+    """The counts of all journeys in each window, and who bought in each of `buyers_in`.
 
     Recording began on `began_day`.
 
@@ -39,9 +42,16 @@ def count_journeys(
         for window, only_buyers in whole
     ]
     if only is not None:
-        return snapshot.view.tallies(
+        found = snapshot.view.tallies(
             lambda: [make() for make in makes], history.run_all, only=only.numbers
         )
+        return found[: len(windows)], [bought_in(tally) for tally in found[len(windows) :]]
     model = blake2b(msgspec.json.encode(placement.model), digest_size=16).digest()
-    asked = [((model, trade, began_day, *of), make) for of, make in zip(whole, makes, strict=True)]
-    return history.tallies(snapshot, asked)
+    told = history.tallies(
+        snapshot,
+        [
+            Asked((model, trade, began_day, *of), make, of[1])
+            for of, make in zip(whole, makes, strict=True)
+        ],
+    )
+    return told[: len(windows)], told[len(windows) :]

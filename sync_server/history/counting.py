@@ -43,7 +43,7 @@ _KINDS = (COMPLAINT, RETURN, GIVEN, USED, *REWARDS)
 
 def count_care(look: Look, now_ms: int) -> tuple[CareTally, int]:
     """The counts of what a look asks for, and how many persons used a reward."""
-    counts = dict.fromkeys(_KINDS, 0)
+    counts: dict[str, int] = dict.fromkeys(_KINDS, 0)
     tally, rewarded = CareTally(), 0
     for part, left_out in look.parts():
         rewards = [part.person[:0]]

@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
-from native.fold import Tally
 from sync_server.database import Database
 from sync_server.errors import Refused
 from sync_server.follower import Did, Follower
@@ -27,7 +26,13 @@ from sync_server.history.ledger import Ledger
 from sync_server.history.ledger_reading import Days, caught_up
 from sync_server.history.part import Part
 from sync_server.history.reading import PERSONS_A_QUERY, reader
-from sync_server.history.standing import Counts, Deltas, StandingCounts, StandingTallies
+from sync_server.history.standing import (
+    Asked,
+    Counts,
+    Deltas,
+    StandingCounts,
+    StandingTallies,
+)
 from sync_server.history.state import State, frozen, manifest_fits
 from sync_server.history.view import Layer, Parts, Result, View
 from sync_server.history.writing import compacted, rebuilt
@@ -162,14 +167,12 @@ class History:
         fault = self._fault
         raise Preparing(self._done) if fault is None else FilesFault(fault) from fault
 
-    def tallies(
-        self, snapshot: Snapshot, asked: Sequence[tuple[Hashable, Callable[[], Tally]]]
-    ) -> list[Tally]:
+    def tallies(self, snapshot: Snapshot, asked: Sequence[Asked]) -> list[Any]:
         """`StandingTallies.tallies` over a snapshot."""
         names = snapshot.vocabulary
         sizes = (len(names.kinds), len(names.channels), len(names.stores))
         return self._standing.tallies(
-            [((question, sizes), make) for question, make in asked],
+            [one._replace(question=(one.question, sizes)) for one in asked],
             snapshot.view,
             snapshot.step,
             self._deltas,
@@ -180,7 +183,8 @@ class History:
         self, snapshot: Snapshot, question: Hashable, count_in: Callable[[Parts], Counts]
     ) -> Counts:
         """`StandingCounts.counts` over a snapshot."""
-        sizes = tuple(len(names) for names in snapshot.vocabulary.each())
+        names = snapshot.vocabulary
+        sizes = (len(names.kinds), len(names.campaigns), len(names.stores))
         return self._counts.counts(
             (question, sizes), snapshot.view, snapshot.step, self._deltas, count_in, self.run_all
         )

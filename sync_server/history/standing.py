@@ -14,8 +14,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from native.fold import Tally, add_to
+from sync_server.history.buyers import bought_in, replaced, size_of
 from sync_server.history.part import Array, Part, joined
 from sync_server.history.view import NOBODY, Parts, RunAll, View
+from sync_server.journeys.rfm import Bought
 
 STANDING_MAX = 128
 """Windows of questions: a summary asks for two to four of each kind."""
@@ -150,70 +152,80 @@ class _Shelf(Generic[Kept]):
         return len(self._standings)
 
 
-class StandingTallies(_Shelf[Tally]):
-    """The fold's counts of windows."""
+class Asked(NamedTuple):
+    """What is counted of a window."""
+
+    question: Hashable
+    """Names everything that the counts depend on."""
+    make: Callable[[], Tally]
+    """A tally with nothing in it, the same each time."""
+    only_buyers: bool
+    """Whether who bought is asked for, and nothing else."""
+
+
+class StandingTallies(_Shelf[Any]):
+    """The fold's counts of windows: tallies, and of who asks for buyers alone, those."""
 
     def tallies(
-        self,
-        asked: Sequence[tuple[Hashable, Callable[[], Tally]]],
-        view: View,
-        number: int,
-        deltas: Deltas,
-        run_all: RunAll,
-    ) -> list[Tally]:
-        """The tally of each question over `view`, which is as of change `number`: copies.
+        self, asked: Sequence[Asked], view: View, number: int, deltas: Deltas, run_all: RunAll
+    ) -> list[Any]:
+        """The tally (a copy) or buyers (`Bought`) of each over `view`, as of change `number`.
 
-        A question is what names everything that its tally depends on, and what makes an empty one,
-        the same each time. Those that were not counted before are in one pass over all rows.
+        Those that were not counted before are in one pass over all rows.
         """
-        standings = self.of([key for key, _ in asked])
-        makes = dict(zip(standings, (make for _, make in asked), strict=True))
+        standings = self.of([one.question for one in asked])
+        of = dict(zip(standings, asked, strict=True))
         with ExitStack() as stack:
-            for standing in sorted(makes, key=_place):  # one order: nobody waits in a ring
+            for standing in sorted(of, key=_place):  # one order: nobody waits in a ring
                 stack.enter_context(standing.lock)
-            behind: dict[int, list[_Standing[Tally]]] = {}
-            for standing in makes:
-                behind.setdefault(standing.number, []).append(standing)
-            missing: list[_Standing[Tally]] = []
+            behind: dict[int, list[_Standing[Any]]] = {}
+            for standing in of:
+                since = -1 if standing.kept is None else standing.number
+                behind.setdefault(since, []).append(standing)
+            missing: list[_Standing[Any]] = []
             for since, some in behind.items():
-                missing += self._brought_forward(some, makes, since, number, deltas)
+                delta = deltas.between(since, number) if 0 <= since < number else None
+                if delta is not None:
+                    _bring_forward({standing: of[standing] for standing in some}, delta)
+                elif since != number:
+                    missing += some
             if missing:
                 # In one pass: what takes the time is to go through the rows.
-                found = view.tallies(lambda: [makes[one]() for one in missing], run_all)
+                found = view.tallies(lambda: [of[one].make() for one in missing], run_all)
                 for standing, tally in zip(missing, found, strict=True):
-                    standing.kept, standing.bytes = tally, tally.size()
-            told: list[Tally] = []
-            for standing in standings:
+                    _keep(standing, bought_in(tally) if of[standing].only_buyers else tally)
+            told: list[Any] = []
+            for standing, one in zip(standings, asked, strict=True):
                 standing.number = number
-                assert standing.kept is not None
-                told.append(_copy(standing.kept, makes[standing]()))
+                kept = standing.kept
+                told.append(kept if one.only_buyers else _copy(kept, one.make()))
             return told
 
-    def _brought_forward(
-        self,
-        some: Sequence[_Standing[Tally]],
-        makes: dict[_Standing[Tally], Callable[[], Tally]],
-        since: int,
-        number: int,
-        deltas: Deltas,
-    ) -> list[_Standing[Tally]]:
-        """Those that cannot be, which must be counted."""
-        if since == number:
-            return []
-        delta = deltas.between(since, number) if 0 <= since < number else None
-        tallies = [standing.kept for standing in some if standing.kept is not None]
-        for standing in some:
-            standing.kept = None  # until it is whole again, should something fail
-        if delta is None or len(tallies) < len(some):
-            return list(some)
-        taken = [makes[standing]() for standing in some]
-        _add(taken, delta.before)
-        for tally, away in zip(tallies, taken, strict=True):
+
+def _bring_forward(of: dict[_Standing[Any], Asked], delta: Delta) -> None:
+    kept = [standing.kept for standing in of]
+    for standing in of:
+        standing.kept = None  # until it is whole again, should something fail
+    taken = [one.make() for one in of.values()]
+    _add(taken, delta.before)
+    given: list[Tally] = []
+    for one, tally, away in zip(of.values(), kept, taken, strict=True):
+        if one.only_buyers:
+            given.append(one.make())
+        else:
             tally.subtract(away)
-        _add(tallies, delta.after)
-        for standing, tally in zip(some, tallies, strict=True):
-            standing.kept, standing.bytes = tally, tally.size()
-        return []
+            given.append(tally)
+    _add(given, delta.after)
+    for (standing, one), before, away, now in zip(of.items(), kept, taken, given, strict=True):
+        if one.only_buyers:
+            _keep(standing, replaced(before, bought_in(away), bought_in(now)))
+        else:
+            _keep(standing, now)
+
+
+def _keep(standing: _Standing[Any], kept: Any) -> None:
+    standing.kept = kept
+    standing.bytes = size_of(kept) if isinstance(kept, Bought) else kept.size()
 
 
 class StandingCounts(_Shelf[Counts]):

@@ -6,7 +6,9 @@ decides: a score is 1 plus the fifths of all customers that lie strictly below.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,8 +47,10 @@ class RfmName(StrEnum):
     """Longest ago, neither often nor for much."""
 
 
-class Bought(NamedTuple):
-    """Who bought within `RFM_DAYS`, an entry for each person in four sequences of numbers.
+@dataclass(frozen=True, eq=False)
+class Bought:
+    """Who bought within `RFM_DAYS`, an entry for each person in four sequences of numbers, which
+    are not to be changed.
 
     `last_day` is a day number, `cents` the sum of their purchases.
     """
@@ -55,6 +59,21 @@ class Bought(NamedTuple):
     last_day: Any
     purchases: Any
     cents: Any
+
+    @property
+    def columns(self) -> tuple[Any, ...]:
+        """The four."""
+        return self.persons, self.last_day, self.purchases, self.cents
+
+    @cached_property
+    def codes(self) -> Any:
+        """The three scores of each as one number, below `CLASSES` to the third."""
+        return _codes(scores_of(self))
+
+    @cached_property
+    def as_of(self) -> dict[int, "Rfm | None"]:
+        """Day → the segments as of it, of those days that were asked about."""
+        return {}
 
 
 NOBODY = Bought((), (), (), ())
@@ -92,7 +111,7 @@ class Scores(NamedTuple):
 
 def scores_of(bought: Bought) -> Scores:
     """The three scores of everybody who bought."""
-    return Scores(*(_score(values) for values in bought[1:]))
+    return Scores(*(_score(values) for values in bought.columns[1:]))
 
 
 def segments_of(scores: Scores) -> Any:
@@ -122,13 +141,20 @@ def rfm_of(bought: Bought, now_day: int, only: Persons | None = None) -> Rfm | N
 
     Scores are those among all who bought; with `only`, these persons alone are counted.
     """
+    if only is not None:
+        return _counted(bought, now_day, only)
+    if now_day not in bought.as_of:
+        bought.as_of[now_day] = _counted(bought, now_day, None)
+    return bought.as_of[now_day]
+
+
+def _counted(bought: Bought, now_day: int, only: Persons | None) -> Rfm | None:
     asked = np.ones(len(bought.persons), dtype=bool)
     if only is not None:
         asked = np.isin(np.asarray(bought.persons, dtype=np.int64), np.asarray(only.numbers))
     if not asked.any():
         return None
-    of_all = scores_of(bought)
-    codes = _codes(of_all)
+    codes = bought.codes
     days_ago = now_day - np.asarray(bought.last_day)
     purchases, cents = np.asarray(bought.purchases), np.asarray(bought.cents)
     if only is not None:
@@ -155,13 +181,13 @@ def persons_in(bought: Bought, names: Iterable[RfmName]) -> Any:
     """The persons of some segments, in ascending order."""
     wanted = [place for place, name in enumerate(RfmName) if name in set(names)]
     persons = np.asarray(bought.persons, dtype=np.int64)
-    return np.sort(persons[np.isin(_SEGMENT_OF[_codes(scores_of(bought))], wanted)])
+    return np.sort(persons[np.isin(_SEGMENT_OF[bought.codes], wanted)])
 
 
 def _codes(scores: Scores) -> Any:
     """The three scores of each person as one number, below `CLASSES` to the third."""
     r, f, m = scores
-    return ((r - 1) * CLASSES + (f - 1)) * CLASSES + (m - 1)
+    return (((r - 1) * CLASSES + (f - 1)) * CLASSES + (m - 1)).astype(np.uint8)
 
 
 _ALL = np.arange(CLASSES**3)

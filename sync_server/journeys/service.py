@@ -215,7 +215,9 @@ class _Counted(NamedTuple):
     and the names of codes.
     """
 
-    tallies: Callable[[Sequence[Window], Sequence[Window], Persons | None], list[Tally]]
+    journeys: Callable[
+        [Sequence[Window], Sequence[Window], Persons | None], tuple[list[Tally], list[Bought]]
+    ]
     vocabulary: Vocabulary
     live: Live | None = None
     """What else a history can tell."""
@@ -252,10 +254,12 @@ def _from_zero(
 
     def count(
         every: Sequence[Window], buyers_in: Sequence[Window], only: Persons | None
-    ) -> list[Tally]:
-        return tally_windows(
+    ) -> tuple[list[Tally], list[Bought]]:
+        found = tally_windows(
             rows, vocabulary, placement, every, recording, buyers_in=buyers_in, only=only
         )
+        years = [Bought(*year.buyers()) for year in found[len(every) :]]
+        return found[: len(every)], years
 
     return _Counted(count, vocabulary)
 
@@ -270,7 +274,7 @@ def _from_history(
 ) -> _Counted:
     def count(
         every: Sequence[Window], buyers_in: Sequence[Window], only: Persons | None
-    ) -> list[Tally]:
+    ) -> tuple[list[Tally], list[Bought]]:
         return count_journeys(
             history, snapshot, placement, trade, every, buyers_in, began_day, only
         )
@@ -292,11 +296,10 @@ def _every_figure(
             for part in parts
         ]
     # One pass for all: of each period its own days, and those of its RFM scores.
-    tallies = counted.tallies(parts, [rfm_window(part) for part in parts], None)
-    count = len(parts)
+    tallies, years = counted.journeys(parts, [rfm_window(part) for part in parts], None)
     return [
-        _figures(connection, stores, placement, part, here, year, counted)
-        for part, here, year in zip(parts, tallies[:count], tallies[count:], strict=True)
+        _figures(connection, stores, placement, part, here, bought, counted)
+        for part, here, bought in zip(parts, tallies, years, strict=True)
     ]
 
 
@@ -306,12 +309,11 @@ def _figures(
     placement: Placement,
     window: Window,
     here: Tally,
-    year: Tally,
+    bought: Bought,
     counted: _Counted,
 ) -> Figures:
     journeys, live = in_words(here, placement, counted.vocabulary), counted.live
     known = live.days(connection, window) if live else read_days(connection, window)
-    bought = Bought(*year.buyers())
     return figures(
         placement.model,
         journeys,
@@ -333,7 +335,7 @@ def _narrowed_figures(
     bought = _bought(window, counted)
     live = counted.live
     window = narrowed(connection, stores, window, filters, bought, live)
-    (here,) = counted.tallies((window,), (), window.only)
+    (here,), _ = counted.journeys((window,), (), window.only)
     if live is None:
         sales, tills = columns.read_sales(connection, stores, window), None
         vouchers = columns.read_vouchers(connection, stores, window)
@@ -351,5 +353,5 @@ def _narrowed_figures(
 
 def _bought(window: Window, counted: _Counted) -> Bought:
     """Who bought in the days of a window's RFM scores, of all customers."""
-    (of_all,) = counted.tallies((), (rfm_window(window),), None)
-    return Bought(*of_all.buyers())
+    _, (bought,) = counted.journeys((), (rfm_window(window),), None)
+    return bought

@@ -48,7 +48,7 @@ CARD, CARD_2 = "2000000000015", "2000000000022"
 CAMPAIGNS = ("welcome", "thanks")
 MODEL = load_models()["orientation-to-loyalty"]
 KINDS = ("sale", "linked", "unknown", "issue", "print", "void", "redeem", "held")
-EXAMPLES = int(os.environ.get("KLANTREIS_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("KLANTREIS_EXAMPLES", "3"))
 """Of stories, over each database; a longer proof sets more."""
 STORES = {"a": "1", "b": "2"}
 STEPS = st.lists(
@@ -162,11 +162,10 @@ class Office:
             counted = self.pulled(None, **asked)
             for history in self.histories:
                 assert self.pulled(history, **asked) == counted
-        for history in self.histories:
-            ledger = history.current().ledger
-            assert ledger is not None
-            for window in _windows():
-                require_ledger(self.desk, ledger, window)
+        ledger = self.histories[0].current().ledger
+        assert ledger is not None
+        for window in _windows():
+            require_ledger(self.desk, ledger, window)
 
     def campaigns_known(self) -> list[str]:
         found = self.pulled(None).current.campaigns
