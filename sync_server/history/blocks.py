@@ -62,15 +62,15 @@ class Blocks:
 
     def between(self, first: int, end: int) -> Iterator[Columns]:
         """The rows of the blocks from `first` up to, not including, `end`, in some lots."""
-        for columns, dead in ((self._base, self._dead), (self._over, None)):
+        none = np.zeros(len(self._over["key"]), bool)
+        for columns, dead in ((self._base, self._dead), (self._over, none)):
             start, stop = np.searchsorted(columns["key"], [first, end])
-            if start == stop:
-                continue
+            stays = ~dead[start:stop]
             here = {name: column[start:stop] for name, column in columns.items()}
-            if dead is not None and dead[start:stop].any():
-                lives = ~dead[start:stop]
-                here = {name: column[lives] for name, column in here.items()}
-            yield here
+            if not stays.all():
+                here = {name: column[stays] for name, column in here.items()}
+            if len(here["key"]):
+                yield here
 
 
 def _sorted(columns: Mapping[str, Any]) -> Columns:

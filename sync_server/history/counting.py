@@ -166,7 +166,8 @@ def reached(look: Look, campaign: str) -> Array:
     found = [np.empty(0, np.int64)]
     if code is not None:
         for part, left_out in look.parts():
-            rows = np.flatnonzero(part.columns["campaign"] == code)
+            rows = part.with_campaign
+            rows = rows[part.columns["campaign"][rows] == code]
             found.append(part.person[look.here(part, left_out, rows)])
     return np.concatenate(found)
 

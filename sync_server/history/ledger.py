@@ -104,12 +104,12 @@ class Ledger(NamedTuple):
         if window.has_filters:
             return None
         names = self._named(window)
-        total, tills, durations = self._tills(window)
+        total, tills = self._tills(window)
         sales = SalesTally(
             **{name: total[name] for name in NUMBERS if not name.startswith("redeemed")},
             persons=buyers(window),
             linked_how=names[LINKED_HOW],
-            duration_tenths=tenths.count(durations),
+            duration_tenths=_all_tenths(tills),
         )
         vouchers = VoucherTally(
             states=names[STATE],
@@ -119,13 +119,13 @@ class Ledger(NamedTuple):
         )
         return Days(sales, vouchers, tills, names[BASKETS], names[BASKET_CENTS])
 
-    def _tills(self, window: Window) -> tuple[dict[str, int], Tills, list[bytes]]:
-        """Sums over all tills, each till with a sale, and how long the sales took."""
+    def _tills(self, window: Window) -> tuple[dict[str, int], Tills]:
+        """Sums over all tills, and each till with a sale."""
         lots = list(self._here(self.tills, window))
         total = {name: sum(int(rows[name].sum()) for rows in lots) for name in NUMBERS}
         durations = [took for rows in lots for took in rows["tenths"]]
         if not lots:
-            return total, {}, durations
+            return total, {}
         count = len(self.names.tills)
         key = np.concatenate([_store(rows) * count + rows["till"] for rows in lots])
         keys, place = np.unique(key, return_inverse=True)
@@ -147,7 +147,7 @@ class Ledger(NamedTuple):
                     refused_cards=int(sums["unknown_identifiers"][number]),
                     tenths=tenths.count(of_till[number]),
                 )
-        return total, tills, durations
+        return total, tills
 
     def _named(self, window: Window) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {what: {} for what in WHATS}
@@ -287,6 +287,14 @@ class Ledger(NamedTuple):
                 yield rows
             elif those.any():
                 yield {name: column[those] for name, column in rows.items()}
+
+
+def _all_tenths(tills: Tills) -> dict[int, int]:
+    total: dict[int, int] = {}
+    for till in tills.values():
+        for value, count in till.tenths.items():
+            total[value] = total.get(value, 0) + count
+    return total
 
 
 def _is_of(person: Array, persons: Persons) -> Array:

@@ -47,11 +47,17 @@ class Look:
         if self._stores is not None:
             is_here &= self._stores[part.columns["store"][rows]]
         rows = rows[is_here]
-        if len(left_out):
-            rows = rows[~is_among(part.person[rows], left_out)]
-        if self._persons is not None:
-            rows = rows[is_among(part.person[rows], self._persons)]
-        return rows
+        if not len(left_out) and self._persons is None:
+            return rows
+        if len(rows) > len(part.persons):
+            of_person = self._asks(part.persons, left_out)
+            return rows[np.repeat(of_person, part.ends - part.starts)[rows]]
+        return rows[self._asks(part.person[rows], left_out)]
+
+    def _asks(self, persons: Array, left_out: Array) -> Array:
+        """Whether each person is asked for, with rows that count."""
+        asks = ~is_among(persons, left_out)
+        return asks if self._persons is None else asks & is_among(persons, self._persons)
 
 
 class Span(NamedTuple):

@@ -77,6 +77,11 @@ class Part:
             found = self._of_kind[kind] = np.flatnonzero(self.columns["kind"] == kind)
         return found
 
+    @cached_property
+    def with_campaign(self) -> Array:
+        """The numbers of the rows that have a campaign."""
+        return np.flatnonzero(self.columns["campaign"])
+
     def sales(self, purchase: int | None) -> Array:
         """The numbers of the rows that are sales of tills; `purchase` is that kind's code."""
         found = self._of_kind.get(SALES)

@@ -10,6 +10,8 @@ from sync_server.journeys.checkout import Tills, TillTally
 from sync_server.journeys.tally import SalesTally
 from sync_server.journeys.touchpoint import PURCHASE
 
+COUNTED_MAX = 1 << 22
+"""Numbers up to which it is quicker to count them all than to put them in order."""
 _SUMMED = ("lines", "failed_scans", "voided_lines")
 
 
@@ -55,27 +57,43 @@ def _taken(part: Part, rows: Array) -> dict[str, Array]:
 def _tills(look: Look, sales: dict[str, Array]) -> Tills:
     names = look.vocabulary
     key = sales["store"].astype(np.int64) * len(names.tills) + sales["till"]
-    keys, place = np.unique(key, return_inverse=True)
+    sold = np.bincount(key)  # counted, and not put in order: they are few, and the sales many
+    keys = np.flatnonzero(sold)
+    place = (np.cumsum(sold > 0) - 1)[key]
     numbers = {name: np.bincount(place, sales[name], len(keys)) for name in _SUMMED}
-    count = np.bincount(place, minlength=len(keys))
-    order = np.argsort(place, kind="stable")
-    tenths = sales["tenths"][order]
-    ends = np.cumsum(count)
     tills: Tills = {}
+    tenths = _by_place(place, sales["tenths"], len(keys))
     for number, code in enumerate(_listed(keys)):
         store, till = divmod(code, len(names.tills))
-        here = tenths[ends[number] - count[number] : ends[number]]
         tills[str(names.stores.names[store]), str(names.tills.names[till])] = TillTally(
-            sales=int(count[number]),
+            sales=int(sold[code]),
             failed_scans=int(numbers["failed_scans"][number]),
             voided_lines=int(numbers["voided_lines"][number]),
-            tenths=_counts(here[here >= 0]),
+            tenths=tenths[number],
         )
     return tills
 
 
+def _by_place(place: Array, tenths: Array, places: int) -> list[dict[int, int]]:
+    """The counts of tenths at each place; what is below 0 was not measured."""
+    width = int(tenths.max(initial=0)) + 2
+    if places * width > COUNTED_MAX:
+        return [_counts(tenths[(place == number) & (tenths >= 0)]) for number in range(places)]
+    counts = np.bincount(place * width + tenths + 1, minlength=places * width)
+    found: list[dict[int, int]] = []
+    for row in counts.reshape(places, width)[:, 1:]:
+        values = np.flatnonzero(row)
+        found.append(dict(zip(values.tolist(), row[values].tolist(), strict=True)))
+    return found
+
+
 def _counts(values: Array) -> dict[int, int]:
-    found, counts = np.unique(values, return_counts=True)
+    if values.max(initial=0) < COUNTED_MAX:
+        counts = np.bincount(values)
+        found = np.flatnonzero(counts)
+        counts = counts[found]
+    else:
+        found, counts = np.unique(values, return_counts=True)
     return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 

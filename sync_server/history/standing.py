@@ -197,13 +197,13 @@ class StandingTallies(_Shelf[Any]):
             told: list[Any] = []
             for standing, one in zip(standings, asked, strict=True):
                 standing.number = number
-                kept = standing.kept
+                kept: Any = standing.kept
                 told.append(kept if one.only_buyers else _copy(kept, one.make()))
             return told
 
 
 def _bring_forward(of: dict[_Standing[Any], Asked], delta: Delta) -> None:
-    kept = [standing.kept for standing in of]
+    kept: list[Any] = [standing.kept for standing in of]
     for standing in of:
         standing.kept = None  # until it is whole again, should something fail
     taken = [one.make() for one in of.values()]

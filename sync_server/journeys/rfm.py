@@ -19,8 +19,6 @@ from sync_server.journeys.persons import Persons
 RFM_DAYS = 365
 """The days before the summary's day whose purchases count."""
 CLASSES = 5
-COUNTED_MAX = 1 << 22
-"""Values that are spread no wider are counted, which is quicker than sorting them."""
 HIGH_MIN = 4
 """Scores from here on are high."""
 MIDDLE = 3
@@ -187,7 +185,7 @@ def persons_in(bought: Bought, names: Iterable[RfmName]) -> Any:
 def _codes(scores: Scores) -> Any:
     """The three scores of each person as one number, below `CLASSES` to the third."""
     r, f, m = scores
-    return (((r - 1) * CLASSES + (f - 1)) * CLASSES + (m - 1)).astype(np.uint8)
+    return ((r - 1) * CLASSES + (f - 1)) * CLASSES + (m - 1)
 
 
 _ALL = np.arange(CLASSES**3)
@@ -198,15 +196,14 @@ _SEGMENT_OF: Any = segments_of(
 
 
 def _score(values: Any) -> Any:
+    """1 plus the fifths of all that lie strictly below, without putting them in order: a value has
+    a score when that many values are below it, so when the last of these is.
+    """
     known = np.asarray(values, dtype=np.int64)
-    least = known.min(initial=0)
-    above = known - least
-    if above.max(initial=0) < COUNTED_MAX:
-        counts = np.bincount(above)
-        below = np.cumsum(counts) - counts
-        return _class(below, len(known))[above]
-    return _class(np.searchsorted(np.sort(known), known, side="left"), len(known))
-
-
-def _class(below: Any, persons: int) -> Any:
-    return (1 + CLASSES * below // max(1, persons)).astype(np.int16)
+    score = np.ones(len(known), np.uint8)
+    if len(known):
+        lasts = [-(-fifths * len(known) // CLASSES) - 1 for fifths in range(1, CLASSES)]
+        ordered = np.partition(known, lasts)
+        for last in lasts:
+            score += ordered[last] < known
+    return score

@@ -4,12 +4,12 @@ Quantiles are nearest-rank (`tally.rank`): type 1 of Hyndman and Fan, "Sample qu
 statistical packages", The American Statistician 50 (1996).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from sync_server.journeys.tally import MEDIAN, P90, Counts, Ranked, rank
+from sync_server.journeys.tally import MEDIAN, P90, Counts, Ranked
 
 
 class Spread(Struct, frozen=True):
@@ -25,11 +25,19 @@ def spread(counts: Counts, unit: float = 1) -> Spread | None:
     count = sum(counts.values())
     if not count:
         return None
-    return Spread(
-        count=count,
-        median=round(rank(counts, MEDIAN) * unit, 3),
-        p90=round(rank(counts, P90) * unit, 3),
-    )
+    ordered = sorted(counts.items())
+    middle, high = (_rank(ordered, share * count) for share in (MEDIAN, P90))
+    return Spread(count, round(middle * unit, 3), round(high * unit, 3))
+
+
+def _rank(ordered: Sequence[tuple[int, int]], needed: float) -> int:
+    """`tally.rank` of values that are in order."""
+    seen = 0
+    for value, times in ordered:
+        seen += times
+        if seen >= needed:
+            return value
+    raise ValueError("no values")
 
 
 def ranked(found: Ranked | None) -> Spread | None:
