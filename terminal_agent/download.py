@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,13 @@ from wire.feed import FEED_BYTES_MAX, FeedError, is_version
 
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")  # RFC 9530, section 2
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
+
+
+class Piece(NamedTuple):
+    """How much of a part is fetched with one request, where other things shall not wait for it."""
+
+    bytes_max: int
+    seconds_max: float
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -54,11 +61,12 @@ class Download:
     def is_whole(self) -> bool:
         return self._note is not None and self.size == self._note.size
 
-    def headers(self) -> dict[str, str]:
-        """What to ask the office with: for the rest, or for all of it."""
+    def headers(self, piece: Piece | None = None) -> dict[str, str]:
+        """What to ask the office with: for the rest, of which a `piece` is enough, or for all."""
         asked = {"Accept-Encoding": "identity"}
         if self._note is not None and 0 < self.size < self._note.size:
-            asked |= {"Range": f"bytes={self.size}-", "If-Range": self._note.etag}
+            last = "" if piece is None else min(self.size + piece.bytes_max, self._note.size) - 1
+            asked |= {"Range": f"bytes={self.size}-{last}", "If-Range": self._note.etag}
         return asked
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from native.matcher import IndexRefused
+from terminal_agent.download import Piece
 from terminal_agent.errors import OfficeRefused, OfficeUnreachable, TillError
 from terminal_agent.identify import gtin13
 from terminal_agent.identity import Identity, verify
@@ -45,6 +46,9 @@ SPREAD_S_MAX = 0.3
 """Tills that learn of a change together do not fetch it together."""
 BYTES_A_SECOND_MAX = 512 * 1024
 """What a till takes of the line on average when much changes: it rests after a large part."""
+PIECE = Piece(4 * 1024 * 1024, 1.0)
+"""Of a new base, while the one before is in force: so long nobody hears of a new member."""
+PIECE_PAUSE_S = 0.25
 SPENT_DELTA = "vouchers-delta"
 NO_DELTA = "base"
 """The office has no deltas over the base that the till has."""
@@ -93,6 +97,8 @@ class Feed:
         self._newest = ""
         """The office's base, as it last said."""
         self._base_seen = ""
+        self._is_in_pieces = False
+        """A new base is under way; between its pieces everything else comes."""
         self._ended_base = ""
         """A base that this till has, and that the office has no deltas over any more."""
         self._base_not_before_s = 0.0
@@ -151,7 +157,9 @@ class Feed:
                 told_s = error.retry_after_s if isinstance(error, OfficeUnreachable) else 0.0
                 self._stopped.wait(retry_wait_s(failures, self.jitter, told_s))
                 continue
-            if is_fresh:
+            if is_fresh and self._is_in_pieces:
+                wait_s = PIECE_PAUSE_S
+            elif is_fresh:
                 wait_s = self._fetched_bytes / BYTES_A_SECOND_MAX
             elif time.monotonic() - asked_at < FEED_WAIT_S_MAX / 2:
                 wait_s = POLL_S * (0.5 + self.jitter())
@@ -170,7 +178,12 @@ class Feed:
         versions = self.office.versions(known, wait_s, self._later(is_put_off))
         self.answered()
         self._newest = versions.get(PartName.MEMBERS, "")
-        if wait_s and any(versions.get(part, has) != has for part, has in known.items()):
+        is_under_way = (PartName.MEMBERS,) if self._is_in_pieces else ()
+        if wait_s and any(
+            versions.get(part, has) != has
+            for part, has in known.items()
+            if part not in is_under_way
+        ):
             self._stopped.wait(SPREAD_S_MAX * self.jitter())
         is_fresh = False
         failure: Exception | None = None
@@ -302,10 +315,16 @@ class Feed:
 
     def _fetch_base(self, version: str) -> bool:
         download = self._members.download
+        self._is_in_pieces = False
         if not (download.is_whole and download.version == version):
             began = download.size
-            self.office.download(PartName.MEMBERS, download)
+            # Who has members finds those that come meanwhile; who has none waits for nothing else.
+            piece = PIECE if self._versions.get(PartName.MEMBERS) else None
+            self.office.download(PartName.MEMBERS, download, piece)
             self._fetched_bytes += max(0, download.size - began)
+            self._is_in_pieces = piece is not None and not download.is_whole
+        if self._is_in_pieces:
+            return True
         # With the delta of that very base: nobody who was removed is found in between.
         base = download.version
         delta = self._fetch(f"members-delta?base={base}", None) or FeedPart("", b"")

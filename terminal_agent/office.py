@@ -5,11 +5,13 @@ Every failure is sorted by what comes next: refused (the office answered and sai
 """
 
 import hashlib
+import math
 import socket
 import ssl
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from terminal_agent.clock import Clock, SystemClock
 from terminal_agent.config import Config
 from terminal_agent.deadline import WHOLE_S, DeadlineTransport
-from terminal_agent.download import Download, sha256_of, version_of
+from terminal_agent.download import Download, Piece, sha256_of, version_of
 from terminal_agent.errors import OfficeRefused, OfficeUnreachable
 from terminal_agent.identity import Identity
 from wire.aside import ASIDE_CONTENT_TYPE, Aside, encode_aside
@@ -184,11 +186,15 @@ class Office:
             raise FeedError(f"{part}: what came is not what the office has")
         return FeedPart(version_of(answered.get("ETag", "")), content)
 
-    def download(self, part: str, into: Download) -> None:
-        """Fetches what `into` lacks of a part. What came before a failure is kept."""
+    def download(self, part: str, into: Download, piece: Piece | None = None) -> None:
+        """Fetches what `into` lacks of a part, or the next piece. What came is kept, also before a
+        failure."""
+        pour = partial(self._pour, into, piece)
         try:
             self._request(
-                "GET", f"/v1/feed/{part}", b"", into.headers(), whole_s_max=FEED_S_MAX, into=into
+                *("GET", f"/v1/feed/{part}", b"", into.headers(piece)),
+                whole_s_max=FEED_S_MAX,
+                pour=pour,
             )
         except OfficeRefused as error:
             if error.code == "range":
@@ -203,7 +209,7 @@ class Office:
         headers: Mapping[str, str],
         bytes_max: int = ANSWER_BYTES_MAX,
         whole_s_max: float = ANSWER_S_MAX,
-        into: Download | None = None,
+        pour: Callable[[httpx.Response, float], None] | None = None,
     ) -> tuple[int, Mapping[str, str], bytes]:
         signs_with = self._identity.public_key
         coming: Ed25519PrivateKey | None = None
@@ -211,7 +217,7 @@ class Office:
         while True:
             before = self.offset_ms
             status, answered, content = self._once(
-                method, target, body, headers, bytes_max, whole_s_max, into, coming
+                method, target, body, headers, bytes_max, whole_s_max, pour, coming
             )
             if coming is not None and status != HTTPStatus.UNAUTHORIZED:
                 # Only who knows the coming key answers so: the answer to the change was lost.
@@ -239,7 +245,7 @@ class Office:
         headers: Mapping[str, str],
         bytes_max: int,
         whole_s_max: float,
-        into: Download | None,
+        pour: Callable[[httpx.Response, float], None] | None,
         coming: Ed25519PrivateKey | None,
     ) -> tuple[int, Mapping[str, str], bytes]:
         began = self._clock.now()
@@ -260,8 +266,8 @@ class Office:
             )
             answer = self._client.send(request, stream=True)
             try:
-                if into is not None and answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
-                    self._pour(answer, into, ends_at)
+                if pour is not None and answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
+                    pour(answer, ends_at)
                     return answer.status_code, answer.headers, b""
                 content = bytearray()
                 for chunk in answer.iter_bytes():
@@ -272,11 +278,19 @@ class Office:
             finally:
                 answer.close()
 
-    def _pour(self, answer: httpx.Response, into: Download, ends_at: float) -> None:
+    def _pour(
+        self, into: Download, piece: Piece | None, answer: httpx.Response, ends_at: float
+    ) -> None:
+        bytes_max, seconds_max = piece or (math.inf, math.inf)
+        enough_at = self._clock.now().mono_s + seconds_max
+        came = 0
         into.begin(answer.status_code, answer.headers)
         try:
             for chunk in answer.iter_raw():
                 into.write(chunk)
+                came += len(chunk)
+                if came >= bytes_max or self._clock.now().mono_s >= enough_at:
+                    return
                 if self._clock.now().mono_s > ends_at:
                     # What came is kept; the next request goes on from there.
                     raise httpx.ReadTimeout("it took too long")

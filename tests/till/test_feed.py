@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,7 +20,8 @@ from hypothesis import strategies as st
 
 from native.matcher import IndexRefused, Scheme, build
 from scripts.virtual.shop import IDENTIFIER_KEY, OFFICE_KEY, card, open_shop, product
-from terminal_agent.download import Download
+from terminal_agent import feed as feed_module
+from terminal_agent.download import Download, Piece
 from terminal_agent.errors import OfficeRefused, OfficeUnreachable
 from terminal_agent.feed import Feed, spread_share
 from terminal_agent.identity import Identity, load_identity
@@ -107,9 +109,10 @@ class _Office:
         headers = {"ETag": f'"{part.version}"', "Repr-Digest": f"sha-256=:{digest}:"}
         data, status = part.data, 200
         if wanted and request.headers["If-Range"] == headers["ETag"]:
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-            data, status = data[start:], 206
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            start, stop = int(first), int(last or len(data) - 1) + 1
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+            data, status = data[start:stop], 206
         if name in self.spoilt:
             data = data[:-1] + bytes([data[-1] ^ 1])
         self.send(request, status, data, headers)
@@ -595,3 +598,42 @@ def test_a_till_whose_base_gets_no_more_deltas_waits_for_its_moment_and_asks_for
     feed._base_not_before_s = 0.0  # its moment has come
     assert feed.step()
     assert (tmp_path / "feed" / "members").read_bytes() == office.parts["members"].data
+
+
+def test_a_new_member_is_known_between_the_pieces_of_a_new_base(
+    make: MakeFeed, office: _Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "PIECE", Piece(64 * 1024, 60.0))
+    small = index(tmp_path, {card(1): 1}, 5)
+    office.parts = {"members": FeedPart("5-1-a.00", small), "members-delta": FeedPart("", b"")}
+    feed, _ = make()
+    assert feed.step()
+    large = index(tmp_path, {card(n): n for n in range(30_000)}, 7)
+    office.parts = {
+        "members": FeedPart("7-1-a.00", large),
+        "members-delta": FeedPart("8-1", index(tmp_path, {card(2): 2}, 8, 5)),
+    }
+    office.asked.clear()
+    assert feed.step()
+    assert feed.known.find_member("card", card(2)) == 2
+    assert feed.known.find_member("card", card(3)) is None
+    office.parts["members-delta"] = FeedPart("", b"")
+    for _ in range(len(large) // (64 * 1024)):
+        feed.step()
+    assert feed.known.find_member("card", card(29_999)) == 29_999
+    ranges = [wanted for path, _, wanted in office.asked if path == "members"]
+    assert ranges[0] == ""
+    assert all(re.fullmatch(r"bytes=\d+-\d+", wanted) for wanted in ranges[1:])
+    assert len(ranges) >= 3
+    assert not feed.step()
+
+
+def test_a_till_without_members_fetches_a_base_in_one_piece(
+    make: MakeFeed, office: _Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "PIECE", Piece(1024, 0.0))
+    base = index(tmp_path, {card(n): n for n in range(3000)}, 5)
+    office.parts = {"members": FeedPart("5-1-a.00", base), "members-delta": FeedPart("", b"")}
+    feed, _ = make()
+    feed.step()
+    assert feed.known.find_member("card", card(2999)) == 2999

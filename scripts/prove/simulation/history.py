@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from tempfile import mkdtemp
+from unittest.mock import patch
 
 from scripts.prove.simulation import faults as mixture
 from scripts.prove.simulation import laws
@@ -20,6 +21,8 @@ from scripts.prove.simulation.network import Line
 from scripts.prove.simulation.office import PROJECT_S_MAX, TILLS, OfficeSide, Site, make_site
 from scripts.prove.simulation.till import Machine
 from scripts.prove.simulation.world import Violation, World
+from terminal_agent import feed
+from terminal_agent.download import Piece
 from terminal_agent.identity import Identity
 
 IN_MEMORY = Path("/dev/shm")
@@ -32,6 +35,7 @@ KEY_S = 240.0
 OFFERS_S = 300.0
 OFFICE_KEY_S = 300.0
 LOOK_S = 60.0
+PIECE_BYTES = 4096
 SETTLE_S_MAX = 1800.0
 SETTLE_STEP_S = 20.0
 PROJECT_STEPS_MAX = 100
@@ -55,7 +59,8 @@ def a_site() -> Generator[Site]:
     place = Path(mkdtemp(prefix="kr-sim-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None))
     thresholds = gc.get_threshold()
     try:
-        with faulty_disks():
+        # So that a base of a few members comes in pieces.
+        with faulty_disks(), patch.object(feed, "PIECE", Piece(PIECE_BYTES, 60.0)):
             site = make_site(place)
             # What is loaded stays; runs make garbage, and hardly any cycles.
             gc.freeze()
