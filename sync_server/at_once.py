@@ -40,4 +40,4 @@ def _sent(
 ) -> list[psycopg.Cursor[tuple[Any, ...]]]:
     driver = cast("psycopg.Connection", connection.connection.driver_connection)
     with driver.pipeline():
-        return [driver.execute(text.encode(), values) for text, values in statements]
+        return [driver.execute(text.encode(), values, binary=True) for text, values in statements]

@@ -26,13 +26,18 @@ def insert_rows(
     connection: Connection,
     model: type[Table],
     columns: tuple[str, ...],
-    rows: Iterable[tuple[Any, ...]],
+    rows: Iterable[tuple[Any, ...]] | bytes,
 ) -> None:
-    """Inserts `rows`; a row whose key is taken, or that the database does not take, fails all."""
+    """Inserts `rows`; a row whose key is taken, or that the database does not take, fails all.
+
+    On PostgreSQL they may be the bytes of a binary COPY of exactly these columns.
+    """
     if isinstance(rows, Sequence) and not rows:
         return
-    if connection.dialect.name == "postgresql":
-        _copy(connection, model, columns, rows)
+    if isinstance(rows, bytes):
+        _copy(connection, str(model.__tablename__), columns, rows)
+    elif connection.dialect.name == "postgresql":
+        _copy(connection, str(model.__tablename__), columns, _encoded(model, columns, rows))
     else:
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         into = f"INSERT INTO {model.__tablename__} ({names}) VALUES ({marks})"  # noqa: S608 - our own names
@@ -128,18 +133,18 @@ def _otherwise(model: type[Table], update: tuple[str, ...]) -> str:
     return f"({keys}) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in update)
 
 
-def _copy(
-    connection: Connection,
-    model: type[Table],
-    columns: tuple[str, ...],
-    rows: Iterable[tuple[Any, ...]],
-) -> None:
-    driver = cast("psycopg.Connection", connection.connection.driver_connection)
+def _encoded(
+    model: type[Table], columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
+) -> bytes:
     name = str(model.__tablename__)
     try:
-        data = encode(rows, _kinds(name, columns))
+        return encode(rows, _kinds(name, columns))
     except (OverflowError, TypeError, ValueError) as error:
         raise psycopg.DataError(f"{name}: {error}") from error
+
+
+def _copy(connection: Connection, name: str, columns: tuple[str, ...], data: bytes) -> None:
+    driver = cast("psycopg.Connection", connection.connection.driver_connection)
     with driver.cursor() as cursor, cursor.copy(_into(name, columns)) as copy:
         for start in range(0, len(data), CHUNK_BYTES):
             copy.write(data[start : start + CHUNK_BYTES])

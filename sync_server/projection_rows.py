@@ -6,10 +6,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlmodel import col
 
+from sync_server import plain_sales
 from sync_server.bulk import find_rows, insert_rows, merge_rows, rows_of
 from sync_server.database import upsert
 from sync_server.journeys import first_taken, sale_days
 from sync_server.journeys.marks import mark
+from sync_server.journeys.sale_days import Changes
+from sync_server.plain_sales import PlainSales
 from sync_server.projection import (
     LINE_COLUMNS,
     TENDER_COLUMNS,
@@ -75,17 +78,38 @@ def known(connection: Connection, events: Sequence[Logged]) -> Known:
     )
 
 
-def write(connection: Connection, there: Known, rows: Projected) -> None:
+def make_plain(
+    connection: Connection, events: Sequence[tuple[str, int, int, bytes]], changes: Changes
+) -> PlainSales:
+    """What plain sales among `events` make of the tables; `changes` gets what they add up to."""
+    stores = _stores(connection, {(till_id, epoch) for till_id, epoch, _, _ in events})
+    as_copies = connection.dialect.name == "postgresql"
+    plain = plain_sales.make(events, stores, changes.day_of, as_copies=as_copies)
+    changes.plain(plain.days)
+    return plain
+
+
+def write(
+    connection: Connection,
+    there: Known,
+    rows: Projected,
+    plain: PlainSales = plain_sales.NONE,
+    changes: Changes | None = None,
+) -> None:
     """Writes what the events made, adds them to their days, and marks whose touchpoints changed.
 
-    `there` is what the database knew before.
+    `there` is what the database knew before; `changes` has what `plain` add up to.
     """
     before = {key: voucher["state"] for key, voucher in there.vouchers.items()}
-    days = sale_days.note(connection, rows, before)
-    insert_rows(connection, SaleTable, SaleRow._fields, rows.sales)
-    insert_rows(connection, SaleLine, LINE_COLUMNS, rows.lines)
-    insert_rows(connection, Tender, TENDER_COLUMNS, rows.tenders)
-    insert_rows(connection, Touchpoint, TouchpointRow._fields, rows.touchpoints)
+    days = sale_days.note(connection, changes or Changes(connection), rows, before)
+    for table, columns, made, others in (
+        (SaleTable, SaleRow._fields, plain.sales, rows.sales),
+        (SaleLine, LINE_COLUMNS, plain.lines, rows.lines),
+        (Tender, TENDER_COLUMNS, plain.tenders, rows.tenders),
+        (Touchpoint, TouchpointRow._fields, plain.touchpoints, rows.touchpoints),
+    ):
+        insert_rows(connection, table, columns, made)
+        insert_rows(connection, table, columns, others)
     for table, new in (
         (Redemption, rows.redemptions),
         (VoucherRefusal, rows.refusals),
@@ -94,7 +118,7 @@ def write(connection: Connection, there: Known, rows: Projected) -> None:
     ):
         if new:
             connection.execute(insert(table), new)
-    add_persons(connection, rows.persons)
+    add_persons(connection, rows.persons | plain.persons)
     changeable = ("state", "issued_at_ms", "issued_epoch", "issued_seq")
     upsert(connection, Voucher, list(rows.vouchers.values()), update=changeable)
     again = _write_voucher_touchpoints(connection, [rows.vouchers[key] for key in rows.outcomes])
@@ -105,7 +129,7 @@ def write(connection: Connection, there: Known, rows: Projected) -> None:
     added.update(rows.vouchers[key]["person"] for key in rows.outcomes)
     here = {tuple(row[name] for name in _REDEMPTION_KEY) for row in rows.redemptions}
     again |= _tell_causes(connection, redeemed | rows.vouchers.keys(), here)
-    mark(connection, _known(again), days, added=_known(added))
+    mark(connection, _known(again), days, added=_known(added) | plain.persons)
 
 
 def add_persons(connection: Connection, members: Iterable[int]) -> None:

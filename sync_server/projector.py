@@ -5,20 +5,21 @@ may run, in several processes: one works at a time.
 """
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 from sqlmodel import col
 
 from sync_server import projection_rows
+from sync_server.at_once import Statement, ask
 from sync_server.database import Lock, lock_exclusive, try_lock, upsert
 from sync_server.errors import RowRefused
 from sync_server.feed.spent import note_spent
 from sync_server.follower import Did, Follower
 from sync_server.ingest.aside import NO_EVENTS
-from sync_server.ingest.decoding import UNDECODABLE, Undecodable, understand
+from sync_server.ingest.decoding import SALE, UNDECODABLE, Undecodable, understand
 from sync_server.journeys import first_taken, marks, sale_days
 from sync_server.members_projection import project_members
 from sync_server.office import Office
@@ -73,20 +74,23 @@ _NEWEST = select(func.max(col(EventLog.position)))
 _DROPPED = select(col(Dropped.position)).where(
     col(Dropped.position).between(bindparam("first"), bindparam("last"))
 )
-_EVENTS = (
-    select(
-        col(EventLog.position),
-        col(EventLog.till_id),
-        col(EventLog.epoch),
-        col(EventLog.seq),
-        col(EventLog.kind),
-        col(EventLog.received_at_ms),
-        col(EventLog.body),
-    )
-    .where(col(EventLog.position) > bindparam("since"), col(EventLog.position) <= bindparam("upto"))
-    .order_by(col(EventLog.position))
-    .limit(bindparam("events_max"))
-)
+_EVENTS = """
+    SELECT position, till_id, epoch, seq, kind, received_at_ms, body FROM event_log
+    WHERE position > {0} AND position <= {0} ORDER BY position LIMIT {0}
+"""
+
+
+class Entry(NamedTuple):
+    """An entry of the log, in the order of `_EVENTS`."""
+
+    position: int
+    till_id: str
+    epoch: int
+    seq: int
+    kind: str
+    received_at_ms: int
+    body: bytes
+
 
 log = structlog.get_logger("projector")
 
@@ -201,25 +205,19 @@ def _step(office: Office, upto: int, events_max: int) -> int | None:
         rows = _read(connection, upto, events_max)
         if not rows:
             return 0
-        events: list[Logged] = []
-        repaired: list[int] = []
-        faults: list[Fault] = []
-        dropped = _dropped(connection, rows)
-        for position, till_id, epoch, seq, kind, _, body in rows:
-            if kind in NO_EVENTS:
-                continue
-            event = understand(body, seq)
-            if position in dropped and kind == UNDECODABLE:
-                continue
-            if not isinstance(event, Undecodable):
-                events.append(Logged(position, till_id, epoch, event))
-                if kind == UNDECODABLE:
-                    repaired.append(position)
-            elif kind != UNDECODABLE:
-                faults.append(Fault(position, event.reason))
+        changes = sale_days.Changes(connection)
+        sales = [entry for entry in rows if entry.kind == SALE]
+        plain = projection_rows.make_plain(
+            connection,
+            [(till_id, epoch, seq, body) for _, till_id, epoch, seq, _, _, body in sales],
+            changes,
+        )
+        others = [entry for entry in rows if entry.kind != SALE]
+        others += [sales[at] for at in plain.left]
+        events, repaired, faults = _understood(sorted(others), _dropped(connection, rows))
         known = projection_rows.known(connection, events)
         projected = project(events, known)
-        projection_rows.write(connection, known, projected)
+        projection_rows.write(connection, known, projected, plain, changes)
         note_spent(connection, projected, office.now_ms())
         if repaired:
             connection.execute(delete(Quarantine).where(col(Quarantine.position).in_(repaired)))
@@ -228,23 +226,46 @@ def _step(office: Office, upto: int, events_max: int) -> int | None:
         return len(rows)
 
 
-def _dropped(connection: Connection, rows: Sequence[Any]) -> set[int]:
+def _understood(
+    entries: Sequence[Entry], dropped: Collection[int]
+) -> tuple[list[Logged], list[int], list[Fault]]:
+    """The events among `entries`; which of them were none before; why others are none."""
+    events: list[Logged] = []
+    repaired: list[int] = []
+    faults: list[Fault] = []
+    for position, till_id, epoch, seq, kind, _, body in entries:
+        if kind in NO_EVENTS:
+            continue
+        event = understand(body, seq)
+        if position in dropped and kind == UNDECODABLE:
+            continue
+        if not isinstance(event, Undecodable):
+            events.append(Logged(position, till_id, epoch, event))
+            if kind == UNDECODABLE:
+                repaired.append(position)
+        elif kind != UNDECODABLE:
+            faults.append(Fault(position, event.reason))
+    return events, repaired, faults
+
+
+def _dropped(connection: Connection, rows: Sequence[Entry]) -> set[int]:
     """The positions among `rows` that head office gave up."""
     ends = {"first": rows[0].position, "last": rows[-1].position}
     return set(connection.execute(_DROPPED, ends).scalars())
 
 
-def _read(connection: Connection, upto: int, events_max: int) -> Sequence[Any]:
+def _read(connection: Connection, upto: int, events_max: int) -> list[Entry]:
     since = projection_rows.cursor(connection, LOG)
-    asked = {"since": since, "upto": upto, "events_max": events_max}
-    return connection.execute(_EVENTS, asked).all()
+    mark = "%s" if connection.dialect.name == "postgresql" else "?"
+    events = Statement(_EVENTS.format(mark), (since, upto, events_max))
+    return list(map(Entry._make, ask(connection, events)))
 
 
 def _move(connection: Connection, position: int) -> None:
     upsert(connection, Cursor, [{"name": LOG, "position": position}], update=("position",))
 
 
-def _set_aside(connection: Connection, rows: Sequence[Any], faults: Sequence[Fault]) -> None:
+def _set_aside(connection: Connection, rows: Sequence[Entry], faults: Sequence[Fault]) -> None:
     reasons: dict[int, str] = {}
     for fault in faults:
         reasons.setdefault(fault.position, fault.reason[:REASON_CHARS_MAX])

@@ -1,13 +1,16 @@
-"""What is looked at of every event that comes: its place in the chain, and whether it is a sale.
+"""What is looked at of every event that comes, and the rows of plain sales.
 
-In one call that lets go of the interpreter, so that batches are looked at beside each other. What
-it tells is what `wire.chain` and `wire.events` tell, which are its reference; the tests hold it
-against them. docs/decisions/0012 gives the reason.
+`scan` tells an event's place in the chain and whether it is a sale, in one call that lets go of the
+interpreter, so that batches are looked at beside each other; its reference are `wire.chain` and
+`wire.events`. `plain_rows` makes rows of sales with nothing rare in them; its reference is
+`sync_server.projection`. The tests hold them against these. docs/decisions/0012 and 0022 give the
+reasons.
 """
 
-COMPILED = ("native.log.scan",)
+COMPILED = ("native.log.plain", "native.log.scan")
 
 try:
+    from native.log.plain import rows as plain_rows
     from native.log.scan import scan
 except ModuleNotFoundError as error:
     if error.name not in COMPILED:
@@ -19,4 +22,4 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-__all__ = ["scan"]
+__all__ = ["plain_rows", "scan"]

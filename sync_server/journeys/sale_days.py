@@ -30,6 +30,7 @@ from sync_server.bulk import find_rows
 from sync_server.database import upsert
 from sync_server.journeys import columns, tenths
 from sync_server.journeys.marks import Day, mark_every_day
+from sync_server.plain_sales import PlainDay
 from sync_server.projection import Projected, VoucherKey
 from sync_server.tables import (
     Cursor,
@@ -122,6 +123,22 @@ class Changes:
         elif sale.link_how is not None:
             tally.unknown_identifiers += 1
         tenths.append(tally.tenths, sale.duration_ms)
+
+    def plain(self, days: Iterable[PlainDay]) -> None:
+        """New sales that are added up already, by days that `day_of` told."""
+        for day in days:
+            tally = self._tally(day.day, day.store_id, day.till_id)
+            tally.sales += day.sales
+            tally.lines += day.lines
+            tally.turnover_cents += day.turnover_cents
+            tally.linked_sales += day.linked_sales
+            tally.linked_turnover_cents += day.linked_turnover_cents
+            tally.failed_scans += day.failed_scans
+            tally.voided_lines += day.voided_lines
+            tally.tenths += day.tenths
+            tally.persons += day.persons
+            for how, count in day.linked_how.items():
+                self._count((day.day, day.store_id, LINKED_HOW, how), count)
 
     def linked(self, sale: Any) -> None:
         """A sale of nobody known became `sale.member`'s."""
@@ -218,12 +235,16 @@ class Changes:
         self._names[name] = self._names.get(name, 0) + count
 
 
-def note(connection: Connection, rows: Projected, before: Mapping[VoucherKey, str]) -> set[Day]:
-    """Adds what `rows` tell to their days; `before` are the states that vouchers had.
+def note(
+    connection: Connection,
+    changes: Changes,
+    rows: Projected,
+    before: Mapping[VoucherKey, str],
+) -> set[Day]:
+    """Adds `changes` and what `rows` tell to their days; `before` are the states vouchers had.
 
     Returns the days they tell of.
     """
-    changes = Changes(connection)
     for sale in rows.sales:
         changes.sale(
             SaleFacts(
