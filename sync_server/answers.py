@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 import structlog
 from litestar import MediaType, Request, Response
@@ -11,7 +12,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Redirect
 from litestar.routes import HTTPRoute
 
-from sync_server.errors import DatabaseError, OfficeError, Refused
+from sync_server.errors import DatabaseError, OfficeError, Refused, RowRefused
 from sync_server.history.history import History
 from sync_server.office import Office
 from wire.batches import Refusal
@@ -93,6 +94,10 @@ def on_refused(request: AnyRequest, error: Refused) -> Response[Any]:
 def on_office_error(request: AnyRequest, error: OfficeError) -> Response[Any]:
     """Handler of the other `OfficeError`s: what the caller asked for does not work."""
     if isinstance(error, DatabaseError):
+        if isinstance(error, RowRefused) and "\0" in unquote(str(request.url)):
+            # PostgreSQL has no text with it; SQLite finds nothing under it.
+            told = "The address holds a character (NUL) that nothing here is named with."
+            return refused(request, Refused(400, "text", told, "Leave out %00."))
         log.error("database", code=error.code, message=error.message)
         away = "The office cannot reach its database, or has no time for it."
         again = "Nothing was taken. Keep it and send it again; see the office's log."

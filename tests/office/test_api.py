@@ -274,3 +274,25 @@ def test_the_document_says_where_a_browser_is_sent(desk: "Desk") -> None:
         answer = desk.http.get(path, headers={"Accept": "text/html"}, follow_redirects=False)
         assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
         assert "303" in paths[path]["get"]["responses"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/tills?after=%00",
+        "/v1/tills/%00",
+        "/v1/summary?store=%00",
+        "/v1/summary?group=%00",
+        "/v1/summary?campaign=%00",
+        "/v1/changes?since=%00",
+        "/?store=%00",
+        "/route?group=%00",
+        "/persons?number=%00",
+    ],
+)
+def test_a_character_that_no_name_has_is_the_askers_fault(desk: "Desk", target: str) -> None:
+    answer = desk.get(target)
+    assert answer.status_code < 500, answer.text
+    document = desk.http.get("/schema/openapi.json").json()
+    path = target.partition("?")[0].replace("%00", "{till_id}")
+    assert str(answer.status_code) in document["paths"][path]["get"]["responses"]
