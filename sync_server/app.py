@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -48,6 +49,9 @@ from sync_server.touchpoints import serving as touchpoint_serving
 
 STOP_WAIT_S_MAX = 10
 WARM_UP_AFTER_S = 10.0
+SWITCH_S = 0.001
+"""How long a thread that computes keeps the interpreter while others want it. Batches, projector
+and summaries share it, and each wants it back after every wait for the database."""
 GC_ALLOCATIONS_MIN = 50_000
 """Allocations between two looks of the collector: a batch makes thousands, and no cycles."""
 REQUEST_BYTES_MAX = 64 * 1024
@@ -126,6 +130,7 @@ def application() -> Litestar:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS_MIN)
+    sys.setswitchinterval(SWITCH_S)
     # The first summary shall not wait for it; nor shall the tills that waited for the start.
     warm_up = threading.Timer(WARM_UP_AFTER_S, intervals.warm_up)
     warm_up.daemon = True

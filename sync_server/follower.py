@@ -11,7 +11,7 @@ from sync_server.errors import DatabaseError
 
 IDLE_S_MAX = 0.5
 """How long it sleeps when nothing wakes it: other processes take batches, too."""
-GATHER_S = 0.1
+GATHER_S = 0.2
 """From the beginning of a step that was not full to the next: what comes meanwhile goes together,
 for a step of one event costs nearly as much as one of a hundred."""
 FAILED_S = 5.0

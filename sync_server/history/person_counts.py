@@ -28,14 +28,18 @@ class PersonCounts(NamedTuple):
     """`count_after`."""
 
 
-def count_persons(look: Look, now_ms: int) -> dict[Any, int]:
-    """The counts of a look for everybody, flat; `told` says what they are."""
+def count_persons(
+    look: Look, holders: Look, now_ms: int, campaign: str | None = None
+) -> dict[Any, int]:
+    """The counts of a look, flat; `told` says what they are. `count_after` is told of the holders
+    of vouchers, and of the campaign.
+    """
     care, rewarded = count_care(look, now_ms)
     found: dict[Any, int] = {BUYERS: count_buyers(look), REWARDED: rewarded}
     found |= {name: getattr(care, name) for name in NUMBERS}
     found |= {(MINUTES, minutes): number for minutes, number in care.answer_minutes.items()}
     found |= {(NEXT, what.value): number for what, number in care.next.items()}
-    after = count_after(look, None, now_ms)
+    after = count_after(holders, campaign, now_ms)
     return found | {(AFTER, campaign): cents for campaign, cents in after.items()}
 
 

@@ -3,9 +3,12 @@
 `journeys.columns.read_sales` and `journeys.checkout_reading` count the same from the rows of sales.
 """
 
+from itertools import chain
+
 from sync_server.history.arrays import Array, np
 from sync_server.history.looking import Look
 from sync_server.history.part import Part
+from sync_server.history.view import RunAll, View
 from sync_server.journeys.checkout import Tills, TillTally
 from sync_server.journeys.tally import SalesTally
 from sync_server.journeys.touchpoint import PURCHASE
@@ -23,17 +26,15 @@ def count_buyers(look: Look) -> int:
     return found
 
 
-def count_sales(look: Look) -> tuple[SalesTally, Tills]:
+def count_sales(view: View, look: Look, run_all: RunAll) -> tuple[SalesTally, Tills]:
     """The counts over the sales of a look's persons, and those of each till of their own."""
     names = look.vocabulary
     tally = SalesTally()
     found: list[dict[str, Array]] = []
-    for part, left_out in look.parts():
-        rows = look.here(part, left_out, part.sales(look.kind(PURCHASE)))
-        if not len(rows):
-            continue
-        tally.persons += _distinct(part.person[rows])
-        found.append(_taken(part, rows))
+    lots = [look.over(parts) for parts in view.shares()]
+    for persons, sales in chain(*run_all([lambda lot=lot: _sales(lot) for lot in lots])):
+        tally.persons += persons
+        found.append(sales)
     if not found:
         return tally, {}
     sales = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
@@ -47,6 +48,16 @@ def count_sales(look: Look) -> tuple[SalesTally, Tills]:
     measured = sales["tenths"] >= 0
     tally.duration_tenths = _counts(sales["tenths"][measured])
     return tally, _tills(look, sales)
+
+
+def _sales(look: Look) -> list[tuple[int, dict[str, Array]]]:
+    """Of each part how many persons have sales, and the sales."""
+    found: list[tuple[int, dict[str, Array]]] = []
+    for part, left_out in look.parts():
+        rows = look.here(part, left_out, part.sales(look.kind(PURCHASE)))
+        if len(rows):
+            found.append((_distinct(part.person[rows]), _taken(part, rows)))
+    return found
 
 
 def _taken(part: Part, rows: Array) -> dict[str, Array]:

@@ -252,12 +252,17 @@ class StandingCounts(_Shelf[Counts]):
                 or standing.number > number
                 or (delta is None and (standing.number < number))
             ):
-                known = _sum(run_all([lambda lot=lot: count_in(lot) for lot in view.shares()]))
+                known = counted(view, count_in, run_all)
             elif delta is not None:
                 away = {name: -number for name, number in count_in(_alone(delta.before)).items()}
                 known = _sum([known, away, count_in(_alone(delta.after))])
             standing.kept, standing.number = known, number
             return dict(known)
+
+
+def counted(view: View, count_in: Callable[[Parts], Counts], run_all: RunAll) -> Counts:
+    """What is counted in all rows of a view."""
+    return _sum(run_all([lambda lot=lot: count_in(lot) for lot in view.shares()]))
 
 
 def _alone(part: Part) -> Parts:

@@ -12,9 +12,7 @@ from sqlmodel import col
 from sync_server import tables
 from sync_server.history.counting import (
     came_back,
-    count_after,
     count_ambassadors,
-    count_care,
     reached,
     with_nobodys,
 )
@@ -23,6 +21,8 @@ from sync_server.history.ledger import Decisions
 from sync_server.history.looking import Look
 from sync_server.history.person_counts import PersonCounts, count_persons, told
 from sync_server.history.selling import count_sales
+from sync_server.history.standing import Counts, counted
+from sync_server.history.view import Parts
 from sync_server.journeys.campaign_reading import (
     first_decisions,
     read_campaigns,
@@ -44,6 +44,7 @@ class Live:
 
     def __init__(self, history: History, snapshot: Snapshot, stores: Stores) -> None:
         self._history, self._snapshot = history, snapshot
+        self._of: dict[Window, PersonCounts] = {}
         self._view, self._vocabulary = snapshot.view, snapshot.vocabulary
         self._ledger = snapshot.ledger
         self._stores = stores
@@ -71,7 +72,7 @@ class Live:
 
     def sales(self, window: Window) -> tuple[SalesTally, Tills]:
         """`columns.read_sales` and the sales of `checkout_reading`, of a window of some persons."""
-        return count_sales(self._look(window))
+        return count_sales(self._view, self._look(window), self._history.run_all)
 
     def buyers(self, window: Window) -> int:
         """How many persons have a sale in a window."""
@@ -82,14 +83,11 @@ class Live:
     ) -> tuple[CareTally, CareWhole]:
         """`read_care` and `read_care_whole`; `nobodys` are the touchpoints of nobody, by kind."""
         look, now_ms = self._look(window), self._now_ms(window)
-        if window.has_filters:
-            tally, rewarded = count_care(look, now_ms)
-        else:
-            of = self._persons(window)
-            tally, rewarded = with_nobodys(of.care, nobodys), of.rewarded
+        of = self._persons(window)
+        tally = of.care if window.has_filters else with_nobodys(of.care, nobodys)
         used = read_numbers(connection, _referrals(self._stores, window))
         found = count_ambassadors(self._view, look, used, now_ms)
-        return tally, CareWhole(*found, rewarded)
+        return tally, CareWhole(*found, of.rewarded)
 
     def campaigns(
         self, connection: Connection, window: Window, same_trip_minutes: int
@@ -104,8 +102,6 @@ class Live:
             above_ms = at_ms + same_trip_minutes * MINUTE_MS
             is_back = came_back(self._view, look, person, above_ms, upto_ms)
             trials[name] = _trial(least, most, upto_ms > now_ms, is_back)
-        if window.has_filters:
-            return CampaignsWhole(trials, count_after(look, window.campaign, now_ms))
         return CampaignsWhole(trials, self._persons(window).after_cents)
 
     def reached(self, connection: Connection, window: Window, campaign: str) -> Persons:
@@ -130,15 +126,21 @@ class Live:
         return self._ledger.decisions(window, name)
 
     def _persons(self, window: Window) -> PersonCounts:
-        """What is kept of a window without filters."""
+        """What is kept of a window, or counted once of one with filters."""
+        if window in self._of:
+            return self._of[window]
         look, now_ms = self._look(window), self._now_ms(window)
-        return told(
-            self._history.counts(
-                self._snapshot,
-                (window, now_ms),
-                lambda parts: count_persons(look.over(parts), now_ms),
-            )
-        )
+        holders = Look(self._view, self._vocabulary, window, window.holders)
+
+        def count_in(parts: Parts) -> Counts:
+            return count_persons(look.over(parts), holders.over(parts), now_ms, window.campaign)
+
+        if window.has_filters:
+            found = counted(self._view, count_in, self._history.run_all)
+        else:
+            found = self._history.counts(self._snapshot, (window, now_ms), count_in)
+        self._of[window] = told(found)
+        return self._of[window]
 
     def _look(self, window: Window) -> Look:
         return Look(self._view, self._vocabulary, window, window.only)
