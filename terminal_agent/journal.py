@@ -90,6 +90,7 @@ class Journal(Outbox):
         sale = connection.execute(sql.LAST_SALE).fetchone()
         self._last_sale: tuple[int, int] = (0, 0) if sale is None else (sale[0], sale[1])
         self._redeemed_trimmed_at_ms = 0
+        self._delivered = set()
 
     def sell(self, make: Callable[[Place], SoldReceipt], at_ms: int) -> tuple[Place, Sale]:
         """Commits a sale with its receipt and the vouchers it took; returns once it is synced.
@@ -264,6 +265,7 @@ class Journal(Outbox):
             upto_values = {"of_epoch": epoch, "of_seq": upto}
             connection.execute(sql.TRIM_EVENTS, upto_values)
             connection.execute(sql.TRIM_JOBS, upto_values)
+            connection.execute(sql.TRIM_DELIVERED, upto_values)
         removed = upto - span.oldest + 1
         span.oldest = upto + 1
         return removed

@@ -27,8 +27,14 @@ class Unsent:
     aside: Aside | None = None
 
 
+OFFERED_AGAIN = "its bytes came later than its place"
+
+
 class Outbox(Book):
     """A book that knows of each epoch how far the office has it."""
+
+    _delivered: set[tuple[int, int]]
+    """Epoch and number of what was withheld and has been delivered since the start."""
 
     def unsent(
         self, events_max: int, bytes_max: int, passing_over: frozenset[int] = frozenset()
@@ -94,21 +100,34 @@ class Outbox(Book):
         values = (unsent.epoch, unsent.first_seq, unsent.previous, unsent.events[0], reason)
         with self._database.write_lock, self._journalled() as connection:
             connection.execute(sql.INSERT_WITHHELD, sql.values_of("withheld_event", values))
+        self._delivered.discard((unsent.epoch, unsent.first_seq))
 
     def withheld(self) -> list[Aside]:
-        """The events that the office has the places of, and not the bytes."""
+        """The events that the office has the places of, and not the bytes.
+
+        After a start, or when the office was put back, also those whose bytes it had: it may have
+        lost them since.
+        """
         with self._reading() as connection:
             found = connection.execute(sql.WITHHELD).fetchall()
         return [
-            Aside(self.till_id, epoch, seq, seq, before, next_hash(before, body), body, True, why)
+            Aside(
+                *(self.till_id, epoch, seq, seq, before, next_hash(before, body), body, True),
+                why or OFFERED_AGAIN,
+            )
             for epoch, seq, before, body, why in found
+            if (epoch, seq) not in self._delivered
         ]
 
     def delivered(self, aside: Aside) -> None:
         """The office has the bytes of an event that was withheld."""
         with self._database.write_lock, self._journalled(synced=False) as connection:
             place = {"of_epoch": aside.epoch, "of_seq": aside.seq}
-            connection.execute(sql.REMOVE_WITHHELD, place)
+            # Kept for as long as the event, which is gone already if it was trimmed.
+            span = self._spans.get(aside.epoch)
+            is_kept = span is not None and aside.seq >= span.oldest
+            connection.execute(sql.DELIVERED if is_kept else sql.REMOVE_WITHHELD, place)
+        self._delivered.add((aside.epoch, aside.seq))
 
     def unsent_count(self) -> int:
         """How many events the office has not acknowledged. Asks no disk."""
@@ -140,6 +159,7 @@ class Outbox(Book):
             if watermark < span.oldest and (watermark, span.oldest) != (0, 1):
                 return False
             self._put_watermark(epoch, span, watermark, span.acknowledged_at_ms)
+            self._delivered.clear()
         return True
 
     def _put_watermark(self, epoch: int, span: Span, upto: int, told_at_ms: int | None) -> None:

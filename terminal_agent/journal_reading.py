@@ -102,7 +102,7 @@ def status(file: Path) -> JournalStatus:
         epochs = tuple(_epoch(connection, row) for row in rows)
         first_at, last_at = connection.execute(sql.TIMES_SEEN).fetchone()
         jobs = connection.execute(sql.JOB_COUNTS).fetchall()
-        withheld = _count(connection, "SELECT count(*) FROM withheld_event")
+        withheld = _count(connection, "SELECT count(*) FROM withheld_event WHERE reason <> ''")
         lost = _count(connection, "SELECT count(*) FROM event WHERE kind IN ('lost', 'unsound')")
         page: int = connection.execute("PRAGMA page_size").fetchone()[0]
         free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]

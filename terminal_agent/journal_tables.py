@@ -92,7 +92,9 @@ class RedeemedVoucher(SQLModel, table=True):
 class WithheldEvent(SQLModel, table=True):
     """An event that is refused whatever it comes in: the office has its place, the till its bytes.
 
-    Stays when the event itself is trimmed, until the office has taken it.
+    Stays when the event itself is trimmed, until the office has taken it. Then `reason` is empty,
+    and it stays as long as the event: an office that is put back to an older state has its place
+    again and not its bytes, and nothing else tells of it.
     """
 
     __tablename__ = "withheld_event"  # pyright: ignore[reportAssignmentType]
@@ -141,14 +143,24 @@ CREATE: Final = (
 BRING_FORWARD: Final = {1: (_text(CreateTable(_WITHHELD)),)}
 """By schema version: what makes it the next one."""
 
-INSERT_WITHHELD: Final = _text(insert(_WITHHELD).prefix_with("OR IGNORE"))
+INSERT_WITHHELD: Final = _text(insert(_WITHHELD).prefix_with("OR REPLACE"))
 WITHHELD: Final = _text(
     select(
         _WITHHELD.c.epoch, _WITHHELD.c.seq, _WITHHELD.c.before, _WITHHELD.c.body, _WITHHELD.c.reason
     ).order_by(_WITHHELD.c.epoch, _WITHHELD.c.seq)
 )
+DELIVERED: Final = _text(
+    update(_WITHHELD)
+    .where(_WITHHELD.c.epoch == _epoch_is, _WITHHELD.c.seq == _seq_is)
+    .values(reason="")
+)
 REMOVE_WITHHELD: Final = _text(
     delete(_WITHHELD).where(_WITHHELD.c.epoch == _epoch_is, _WITHHELD.c.seq == _seq_is)
+)
+TRIM_DELIVERED: Final = _text(
+    delete(_WITHHELD).where(
+        _WITHHELD.c.epoch == _epoch_is, _WITHHELD.c.seq <= _seq_is, _WITHHELD.c.reason == ""
+    )
 )
 INSERT_EPOCH: Final = _text(insert(_EPOCH))
 INSERT_EVENT: Final = _text(insert(_EVENT))

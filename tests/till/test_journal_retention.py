@@ -229,3 +229,23 @@ def test_nothing_young_or_kept_is_ever_chosen(ages: list[int], keep: int, days: 
 def test_the_last_sale_of_the_epoch_is_kept_and_that_of_another_does_not_matter():
     assert keep_from(2, 100, (2, 7)) == 7
     assert keep_from(2, 100, (1, 7)) == 100
+
+
+@pytest.mark.parametrize("is_trimmed_before", [False, True])
+def test_what_was_withheld_goes_with_its_event_once_it_is_delivered(
+    journal: Journal, is_trimmed_before: bool
+):
+    for _ in range(3):
+        journal.record(FAULT, OLD)
+    unsent = journal.unsent(1, 10**6)
+    assert unsent is not None
+    journal.withhold(unsent, "too_large: no")
+    journal.acknowledge(1, 3, NOW)
+    if is_trimmed_before:
+        trim_all(journal)
+        assert rows(journal, "withheld_event") == 1
+    journal.delivered(journal.withheld()[0])
+    if not is_trimmed_before:
+        assert rows(journal, "withheld_event") == 1
+        trim_all(journal)
+    assert rows(journal, "withheld_event") == 0

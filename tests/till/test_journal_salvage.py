@@ -13,7 +13,7 @@ from terminal_agent.journal import Journal, SoldReceipt, open_journal
 from terminal_agent.journal_outbox import Unsent
 from terminal_agent.journal_reading import status, verify
 from terminal_agent.journal_salvage import UNKNOWN_HASH, EventRow, chained, events
-from wire.aside import LOST_EVENTS_MAX
+from wire.aside import LOST_EVENTS_MAX, Aside
 from wire.chain import genesis, next_hash
 from wire.events import Event, Line, Sale, TillStarted, encode_event
 
@@ -264,3 +264,45 @@ def test_what_was_withheld_survives_a_damage(file: Path):
     journal.delivered(kept[0])
     assert journal.withheld() == []
     journal.close()
+
+
+def withheld(file: Path) -> tuple[Journal, Aside]:
+    """A journal whose first event was withheld and has been delivered."""
+    journal = opened(file)
+    unsent = journal.unsent(1, 10**6)
+    assert unsent is not None
+    journal.withhold(unsent, "too_large: no")
+    (aside,) = journal.withheld()
+    journal.delivered(aside)
+    assert journal.withheld() == []
+    return journal, aside
+
+
+def test_what_was_delivered_late_is_offered_again_after_a_start(file: Path):
+    journal, aside = withheld(file)
+    journal.close()
+    assert status(file).withheld == 0
+    journal = opened(file)
+    (again,) = journal.withheld()
+    assert (again.seq, again.data) == (aside.seq, aside.data)
+    journal.delivered(again)
+    assert journal.withheld() == []
+    journal.close()
+
+
+def test_what_was_delivered_late_is_offered_again_when_the_office_was_put_back(file: Path):
+    journal, aside = withheld(file)
+    journal.acknowledge(1, 5)
+    assert journal.rewind(1, 3)
+    assert [each.seq for each in journal.withheld()] == [aside.seq]
+    journal.close()
+
+
+def test_what_is_refused_again_after_it_was_delivered_is_withheld_again(file: Path):
+    journal, aside = withheld(file)
+    unsent = journal.unsent(1, 10**6)
+    assert unsent is not None
+    journal.withhold(unsent, "too_large: no")
+    assert [each.seq for each in journal.withheld()] == [aside.seq]
+    journal.close()
+    assert status(file).withheld == 1
