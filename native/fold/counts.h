@@ -1,27 +1,8 @@
-/* Counting what is folded, and which persons of some rows are folded. */
+/* Counting what is folded. */
 #ifndef KLANTREIS_COUNTS_H
 #define KLANTREIS_COUNTS_H
 
 #include "sums.h"
-
-typedef struct {
-    const int64_t *person;
-    const int32_t *day;
-    int64_t n;
-} Enrolled;
-
-/* Persons in ascending order: those left out, and the only ones that are folded (NULL: all). */
-typedef struct {
-    const int64_t *without, *only;
-    int64_t n_without, n_only;
-} Chosen;
-
-/* What the rows are counted in, one of several at once. */
-typedef struct {
-    Tally *t;
-    const Rules *r;
-    const Window *w;
-} Target;
 
 /* What a row is counted in while it is folded. */
 struct Counting {
@@ -119,7 +100,7 @@ INLINE int count_step(Tally *t, const Trip *trip, const Step *step) {
 /* A trip's purchases are all of one day, and one purchase by rule 3. */
 static int keep_buyer(Tally *t, const Person *p, const struct Counting *n, int64_t person) {
     Buyer found = {person, 0, 0, 0};
-    for (const Trip *trip = p->trip; trip < p->trip + p->trips; trip++) {
+    for (const Trip *trip = p->trip + p->first_trip; trip < p->trip + p->trips; trip++) {
         if (!trip->standing || !is_in(n, trip->bought_day, trip->bought_store)) continue;
         if (!found.purchases || trip->bought_day > found.last_day) found.last_day = trip->bought_day;
         found.cents += trip->cents;
@@ -149,7 +130,7 @@ static int count_person(Tally *t, const Rules *r, const Window *w, const struct 
     }
     if (t->keeps_buyers) went_wrong |= keep_buyer(t, p, n, person);
     int has_bought_here = 0;
-    for (Trip *trip = p->trip, *end = p->trip + p->trips; trip < end; trip++) {
+    for (Trip *trip = p->trip + p->first_trip, *end = p->trip + p->trips; trip < end; trip++) {
         if (!has_bought_here && trip->standing && is_in(n, trip->bought_day, trip->bought_store)) {
             t->sum.buyers[trip->standing]++;
             has_bought_here = 1;
@@ -161,206 +142,11 @@ static int count_person(Tally *t, const Rules *r, const Window *w, const struct 
     }
     t->sum.trips += trips;
     if (trips)
-        for (const Step *step = p->step + 1, *end = p->step + p->steps; step < end; step++) {
+        for (const Step *step = p->step + p->first_step, *end = p->step + p->steps; step < end; step++) {
             const Trip *trip = p->trip + step->trip;
             if (trip->is_counted) went_wrong |= count_step(t, trip, step);
         }
     return went_wrong ? NO_MEMORY : FINE;
-}
-
-/* Whether the codes of the rows are known. */
-static int rows_fault(const Rules *r, const Rows *c, int64_t from, int64_t to) {
-    uint16_t kind = 0, channel = 0, store = 0;
-    for (int64_t i = from; i < to; i++) kind = c->kind[i] > kind ? c->kind[i] : kind;
-    for (int64_t i = from; i < to; i++) channel = c->channel[i] > channel ? c->channel[i] : channel;
-    for (int64_t i = from; i < to; i++) store = c->store[i] > store ? c->store[i] : store;
-    if (from < to && kind >= r->kinds) return BAD_KIND;
-    if (from < to && channel >= r->channels) return BAD_CHANNEL;
-    if (from < to && store >= r->stores) return BAD_STORE;
-    return FINE;
-}
-
-static inline int is_ascending(const int64_t *person, int64_t n) {
-    for (int64_t i = 1; i < n; i++)
-        if (person[i] <= person[i - 1]) return 0;
-    return 1;
-}
-
-/* The first of the persons [from, to) that is not before `person`: near `from` most often. */
-static inline int64_t first_of(const int64_t *persons, int64_t from, int64_t to, int64_t person) {
-    int64_t step = 1;
-    while (from + step < to && persons[from + step] < person) step *= 2;
-    int64_t low = from + step / 2, high = from + step < to ? from + step : to;
-    if (low < to && persons[low] >= person) low = from;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        if (persons[middle] < person) low = middle + 1; else high = middle;
-    }
-    return low;
-}
-
-#define ROWS_AT_ONCE 4096  /* are checked while they come into the cache, then folded */
-
-/* What can be said of each row before the rows before it are known. */
-static void flag_rows(uint8_t *flags, const Rows *c, int64_t a, int64_t n, int32_t now_day, const struct Counting *counting) {
-    const int32_t *day = c->day + a, *value = c->value + a, *caused = c->caused + a;
-    const uint8_t *joins = c->joins + a;
-    uint32_t first_day = counting->first_day, days = counting->days;
-    for (int64_t i = 0; i < n; i++) {
-        int is_plain = (value[i] == NO_VALUE) & (caused[i] <= 0) & (day[i] < now_day);
-        flags[i] = (uint8_t)(is_plain | ((uint32_t)day[i] - first_day < days) << 1);
-    }
-    for (int64_t i = 0; i < n; i++) flags[i] &= joins[i] ? (uint8_t)~PLAIN : 0xff;
-    for (int64_t i = 0; i + 1 < n; i++) flags[i] &= joins[i + 1] ? (uint8_t)~PLAIN : 0xff;
-}
-
-/* Folds one person and counts their rows: what `fold_person` does, and most rows are plain. */
-INLINE void fold_rows(Person *p, const Rules *r, const Rows *c, int64_t a, int64_t n, int32_t now_day,
-                      int32_t began_day, struct Counting *counting) {
-    const Ways w = ways_in(r);
-    const int64_t *at = c->at_ms + a;
-    const int32_t *days = c->day + a, *belongs = c->belongs + a;
-    const uint16_t *kinds = c->kind + a, *stores = c->store + a, *channels = c->channel + a;
-    const uint8_t *flags = p->row_flags;
-    const uint8_t *of_purchase = r->place + (int64_t)r->purchase * r->places + step_of(&r->value, NO_VALUE);
-    const int64_t uses_phase = (int64_t)r->kinds * r->channels, uses_kind = r->channels;
-    int64_t *uses = counting->t->uses + uses_phase;
-    for (int64_t i = 0; i < n; i++) {
-        int32_t kind = kinds[i], day = days[i];
-        int64_t at_ms = at[i];
-        uint16_t store = stores[i];
-        Trip *t;
-        int phase;
-        if (UNLIKELY(!(flags[i] & PLAIN))) {
-            take_any_row(p, r, &w, c, a, n, i, now_day, began_day, counting);
-            continue;
-        }
-        close_in_time(p, day);
-        if (kind == r->purchase) {
-            t = p->open;
-            if (t == NULL || (t->standing && !(day == t->bought_day && store == t->bought_store
-                                               && at_ms - t->last_bought_ms <= r->same_trip_ms)))
-                p->open = t = begin_trip(p, w, at_ms, day);
-            if (!t->standing) stand(p, r, t, at_ms, day, began_day);
-            t->last_bought_ms = at_ms;
-            t->bought_day = p->bought_day = day;
-            t->bought_store = p->last_store = store;
-            t->cents += c->amount_cents[a + i];
-            p->has_bought = 1;
-            phase = phase_at(of_purchase[p->purchases_step + step_of(&r->days, t->days_since) + (t->caused_by != NO_TRIP)]);
-            p->row_place[i] = (int64_t)(t - p->trip) << 8 | (phase + 1);
-            p->expires = (int64_t)day + r->service_days;
-            count_purchase(counting, day, store);
-        } else {
-            int place = r->always[kind];
-            if (UNLIKELY(place == ASK)) {
-                take_any_row(p, r, &w, c, a, n, i, now_day, began_day, counting);
-                continue;
-            }
-            phase = phase_at(place);
-            int64_t bought = place_back(p->row_place, r, kinds, i, belongs[i]);
-            p->bought = NULL;
-            t = trip_for(p, w, bought, r->turning_phases >> (phase & 31) & (phase != NO_PHASE), at_ms, day);
-            if (bought != NOT_PLACED && place & WITH_PURCHASE) phase = (int)(bought & 0xff) - 1;
-        }
-        if (flags[i] & IN_WINDOW && is_store_asked(counting, store))
-            uses[phase * uses_phase + kind * uses_kind + channels[i]]++;
-        add_row(p, w, t, phase, at_ms, day, store);
-    }
-    close_in_time(p, now_day);
-}
-
-/* The first of some targets in which a person is folded as in the last of them: trips depend on the
- * rules and the day as of which they are, not on the window. NULL: there is none. */
-static const Target *same_trips(const Target *first, const Target *last) {
-    for (; first < last; first++)
-        if (first->r == last->r && first->w->now_day == last->w->now_day && first->w->began_day == last->w->began_day)
-            return first;
-    return NULL;
-}
-
-/* `folded`: a target that has the person's trips already, or NULL. */
-static int fold_into(const Target *target, const Target *folded, const Rows *c, int64_t a, int64_t b,
-                     int32_t enrolled_day) {
-    Tally *t = target->t;
-    const Rules *r = target->r;
-    const Window *w = target->w;
-    uint32_t days = w->end_day > w->first_day ? (uint32_t)w->end_day - (uint32_t)w->first_day : 0;
-    struct Counting counting = {t, w->stores, (uint32_t)w->first_day, days, -1, 0, FINE};
-    if (t->only_buyers && folded) {
-        t->sum.rows += b - a;
-        return keep_buyer(t, &folded->t->scratch, &counting, c->person[a]);
-    }
-    if (make_room(&t->scratch, b - a)) return NO_MEMORY;
-    if (t->only_buyers) {
-        int fault = fold_person(&t->scratch, r, c, a, b, w->now_day, w->began_day, enrolled_day);
-        t->sum.rows += b - a;
-        return fault ? fault : keep_buyer(t, &t->scratch, &counting, c->person[a]);
-    }
-    if (!are_sorted(c->at_ms + a, b - a)) return NOT_SORTED;
-    t->person_number++;
-    begin_person(&t->scratch, r, enrolled_day);
-    flag_rows(t->scratch.row_flags, c, a, b - a, w->now_day, &counting);
-    fold_rows(&t->scratch, r, c, a, b - a, w->now_day, w->began_day, &counting);
-    t->sum.rows += b - a;
-    return count_person(t, r, w, &counting, c->person[a]);
-}
-
-/* Folds the rows [from, to), which hold whole persons in ascending order, and counts them in each of
- * the targets. */
-static int tally_rows(const Target *target, int targets, const Rows *c, const Enrolled *e, const Chosen *chosen,
-                      int64_t from, int64_t to) {
-    for (int k = 0; k < targets; k++)
-        if (target[k].t->sum.rows + (to - from) > (int64_t)ROWS_MAX) return TOO_MANY_ROWS;
-    if (!is_ascending(chosen->without, chosen->n_without)) return BAD_CHOICE;
-    if (chosen->only && !is_ascending(chosen->only, chosen->n_only)) return BAD_CHOICE;
-    int64_t enrolled = 0, without = 0, only = 0, checked = from;
-    int fault;
-    for (int64_t a = from, b; a < to; a = b) {
-        if (chosen->only) {
-            only = first_of(chosen->only, only, chosen->n_only, c->person[a]);
-            if (only == chosen->n_only) break;
-            if (c->person[a] != chosen->only[only]) {
-                b = first_of(c->person, a, to, chosen->only[only]);
-                if (b == a) return NOT_SORTED;
-                continue;
-            }
-        }
-        int64_t person = c->person[a];
-        for (b = a + 1; b < to && c->person[b] == person;) b++;
-        if (b < to && c->person[b] < person) return NOT_SORTED;
-        if (b > checked) {
-            int64_t end = to - checked > ROWS_AT_ONCE ? checked + ROWS_AT_ONCE : to;
-            int64_t start = chosen->only ? a : checked;
-            if (end < b || chosen->only) end = b;
-            for (int k = 0; k < targets; k++) {
-                fault = k && target[k].r == target[0].r ? FINE : rows_fault(target[k].r, c, start, end);
-                if (fault) return fault;
-            }
-            checked = end;
-        }
-        if (chosen->n_without) {
-            without = first_of(chosen->without, without, chosen->n_without, person);
-            if (without < chosen->n_without && chosen->without[without] == person) continue;
-        }
-        enrolled = first_of(e->person, enrolled, e->n, person);
-        int32_t enrolled_day = enrolled < e->n && e->person[enrolled] == person ? e->day[enrolled] : NO_DAY;
-        for (int k = 0; k < targets; k++)
-            if ((fault = fold_into(target + k, same_trips(target, target + k), c, a, b, enrolled_day)))
-                return fault;
-    }
-    for (int k = 0; k < targets; k++) count_waiting(&target[k].t->spread);
-    return FINE;
-}
-
-/* The plain pass over the same columns: what reading them costs. */
-static uint64_t floor_rows(const Rows *c, int64_t from, int64_t to) {
-    uint64_t sum = 0;
-    for (int64_t i = from; i < to; i++)
-        sum += (uint64_t)c->person[i] ^ (uint64_t)c->at_ms[i] ^ (uint64_t)c->amount_cents[i]
-            ^ (uint64_t)(c->day[i] ^ c->value[i] ^ c->belongs[i] ^ c->caused[i])
-            ^ (uint64_t)(c->kind[i] ^ c->channel[i] ^ c->store[i] ^ c->joins[i]);
-    return sum;
 }
 
 #endif

@@ -5,9 +5,8 @@
  * nothing keeps a pointer into the columns.
  *
  * What comes next in a journey cannot be foretold, and a branch that is foretold wrongly costs as
- * much as fifty instructions that are not needed. So a phase is looked up (rules.h), a step is
- * written always and kept when it is one, and trips are counted when a person is through
- * (counts.h).
+ * much as fifty instructions that are not needed. So a phase is looked up (rules.h), trips are
+ * counted when a person is through (counts.h), and most rows go a quicker way (walk.h).
  */
 #ifndef KLANTREIS_FOLD_H
 #define KLANTREIS_FOLD_H
@@ -67,7 +66,7 @@ typedef struct {
     Step *step;             /* from 1 on */
     int32_t *interval;      /* sorted up to `sorted`, then as they came */
     int64_t *row_place;     /* of the person's purchases: trip << 8 | phase + 1, or NOT_PLACED */
-    uint8_t *row_flags;
+    uint32_t *look;         /* of each row, and 0 after the last: what walk.h has seen of it */
     int64_t room;
     Trip *open, *bought;    /* the trip that goes on; that of the purchase of the event that goes on */
     int64_t expires;        /* `open` is closed after this day */
@@ -75,6 +74,7 @@ typedef struct {
     int32_t bought_day, has_bought, enrolled_day;
     int32_t purchases, purchases_step;
     int32_t is_fresh;       /* nothing was taken of the event that goes on */
+    int32_t first_trip, first_step;  /* those before them are of no window */
     uint16_t last_store;
 } Person;
 
@@ -90,15 +90,15 @@ static int make_room(Person *p, int64_t rows) {
     if (interval) p->interval = interval;
     void *row_place = realloc(p->row_place, (size_t)room * sizeof(int64_t));
     if (row_place) p->row_place = row_place;
-    void *row_flags = realloc(p->row_flags, (size_t)room);
-    if (row_flags) p->row_flags = row_flags;
-    if (!trip || !step || !interval || !row_place || !row_flags) return NO_MEMORY;
+    void *look = realloc(p->look, (size_t)(room + 1) * sizeof(uint32_t));
+    if (look) p->look = look;
+    if (!trip || !step || !interval || !row_place || !look) return NO_MEMORY;
     p->room = room;
     return FINE;
 }
 
 static void free_room(Person *p) {
-    free(p->trip), free(p->step), free(p->interval), free(p->row_place), free(p->row_flags);
+    free(p->trip), free(p->step), free(p->interval), free(p->row_place), free(p->look);
     memset(p, 0, sizeof *p);
 }
 
@@ -164,6 +164,17 @@ INLINE Trip *begin_trip(Person *p, Ways w, int64_t at_ms, int32_t day) {
     }
     t->way = from * w.from;
     p->trips++;
+    return t;
+}
+
+/* A trip that nobody asks about: what later trips depend on is kept of it. */
+INLINE Trip *begin_old_trip(Person *p, int32_t day) {
+    Trip *t = p->trip + p->trips++;
+    memset(t, 0, sizeof *t);
+    t->opened_day = t->last_day = day;
+    t->days_since = NO_DAYS;
+    t->caused_by = NO_TRIP;
+    t->last_phase = NO_PHASE;
     return t;
 }
 
@@ -256,9 +267,6 @@ struct Counting;
 INLINE void count_row(struct Counting *n, const Rules *r, const Rows *c, int64_t row, int phase, int before);
 INLINE void count_purchase(struct Counting *n, int32_t day, uint16_t store);
 
-#define PLAIN 1      /* an event of its own, past, without a cause or a value */
-#define IN_WINDOW 2  /* by its day */
-
 /* Whether a row is the customer's answer to a question: a rating, or whether they would recommend. */
 static inline int is_answer(const Rules *r, int32_t kind, int32_t value) {
     return (kind == r->rating && value >= RATING_MIN && value <= RATING_MAX)
@@ -317,15 +325,10 @@ INLINE void take_row(Person *p, const Rules *r, Ways w, const Rows *c, int64_t a
     add_row(p, w, t, phase, at_ms, day, store);
 }
 
-static __attribute__((noinline)) void take_any_row(
-    Person *p, const Rules *r, const Ways *w, const Rows *c, int64_t a, int64_t n, int64_t i, int32_t now_day,
-    int32_t began_day, struct Counting *counting) {
-    take_row(p, r, *w, c, a, n, i, now_day, began_day, counting);
-}
-
 static void begin_person(Person *p, const Rules *r, int32_t enrolled_day) {
     p->trips = p->intervals = p->sorted = p->short_intervals = p->has_bought = 0;
-    p->steps = 1;
+    p->first_trip = 0;
+    p->steps = p->first_step = 1;
     p->step[NO_STEP].ended_ms = 0;
     p->bought_day = 0;
     p->last_store = NO_STORE;
@@ -337,18 +340,20 @@ static void begin_person(Person *p, const Rules *r, int32_t enrolled_day) {
     p->is_fresh = 1;
 }
 
+#define FAR_MS ((uint64_t)1 << 62)
+
 /* Whether some times ascend. */
 static inline int are_sorted(const int64_t *at, int64_t n) {
-    int64_t down = 0, large = 0;
+    uint64_t down = 0, all = n ? (uint64_t)at[0] : 0;
     for (int64_t i = 1; i < n; i++) {
-        down |= (int64_t)((uint64_t)at[i] - (uint64_t)at[i - 1]);
-        large |= at[i] ^ (int64_t)((uint64_t)at[i] << 1);
+        down |= (uint64_t)at[i] - (uint64_t)at[i - 1];
+        all |= (uint64_t)at[i];
     }
-    if ((large | (n ? at[0] ^ (int64_t)((uint64_t)at[0] << 1) : 0)) < 0) {  /* a difference may not fit */
+    if (UNLIKELY(all >= FAR_MS)) {  /* before 1970, or so far apart that a difference may not fit */
         down = 0;
-        for (int64_t i = 1; i < n; i++) down |= -(int64_t)(at[i] < at[i - 1]);
+        for (int64_t i = 1; i < n; i++) down |= -(uint64_t)(at[i] < at[i - 1]);
     }
-    return down >= 0;
+    return !(down >> 63);
 }
 
 /* Folds the rows [a, b) of one person as of `now_day`; later rows among them are not looked at.

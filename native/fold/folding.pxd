@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-cdef extern from "counts.h":
+cdef extern from "pass.h":
     enum:
         NO_PHASE, NO_DAYS, NO_TRIP, NOT_PLACED, NO_DAY, NO_VALUE, PHASES_MAX, WIDTH, BLOCK, BLOCKS
         FINE, NO_MEMORY, BAD_KIND, BAD_CHANNEL, BAD_STORE, NOT_SORTED, TOO_MANY_ROWS, NOT_A_TALLY
@@ -107,6 +107,7 @@ cdef extern from "counts.h":
         CTally *t
         const CRules *r
         const Window *w
+        int32_t whole_from
     ctypedef struct Writer:
         uint8_t *at
         size_t n
@@ -130,7 +131,7 @@ cdef extern from "counts.h":
     int tally_room(CTally *, const CRules *, const Window *, int, int) nogil
     void tally_free(CTally *) nogil
     int tally_rows(
-        const Target *, int, const CRows *, const Enrolled *, const Chosen *, int64_t, int64_t
+        Target *, int, const CRows *, const Enrolled *, const Chosen *, int64_t, int64_t
     ) nogil
     int tally_merge(CTally *, CTally *, int) nogil
     void sort_buyers(Buyers *) nogil

@@ -2,7 +2,7 @@
 #ifndef KLANTREIS_TRIP_COLUMNS_H
 #define KLANTREIS_TRIP_COLUMNS_H
 
-#include "counts.h"
+#include "pass.h"
 
 typedef struct {
     int64_t person, opened_ms, bought_ms, cents;

@@ -34,11 +34,12 @@ some = settings(max_examples=150, deadline=None)
 
 
 def touchpoint_of(
-    random: Random, number: int, persons: int, *, is_plain: bool = False
+    random: Random, number: int, persons: int, *, is_plain: bool = False, is_by_clock: bool = False
 ) -> Touchpoint:
     """Any touchpoint: purchases often, receipts that clash, days that differ from the instant's.
 
-    A plain one has no cause and no value, as most have in a shop.
+    A plain one has no cause and no value, as most have in a shop; one by the clock has the day of
+    its instant.
     """
     step_ms = random.choice((60_000, 3_600_000, DAY_MS))
     at_ms = FIRST_DAY * DAY_MS + random.randrange(DAYS * DAY_MS) // step_ms * step_ms
@@ -46,7 +47,7 @@ def touchpoint_of(
     return Touchpoint(
         person=random.randint(1, persons),
         occurred_at_ms=at_ms,
-        day=at_ms // DAY_MS + random.choice((0, 0, 0, 0, -1, 1)),
+        day=at_ms // DAY_MS + (0 if is_by_clock else random.choice((0, 0, 0, 0, -1, 1))),
         till=random.choice(("t1", "t2")),
         epoch=1,
         seq=random.randint(1, 3),
@@ -66,10 +67,27 @@ def many_touchpoints(draw: st.DrawFn) -> list[Touchpoint]:
     random = Random(draw(st.integers(0, 2**32)))
     persons, count = draw(st.integers(1, 5)), draw(st.integers(0, 120))
     plain = draw(st.sampled_from((0.0, 0.7, 1.0)))
+    by_clock = draw(st.booleans())
     found = [
-        touchpoint_of(random, number, persons, is_plain=random.random() < plain)
+        touchpoint_of(
+            random, number, persons, is_plain=random.random() < plain, is_by_clock=by_clock
+        )
         for number in range(count)
     ]
+    # Some a moment after a purchase to which they belong, as a till prints a voucher.
+    for number, one in enumerate(found):
+        if one.kind == "purchase" and one.reference is not None and random.random() < 0.4:
+            at_ms = one.occurred_at_ms + random.choice((1_000, 70_000))
+            found[number - 1] = msgspec.structs.replace(
+                one,
+                occurred_at_ms=at_ms,
+                day=at_ms // DAY_MS if by_clock else one.day,
+                seq=9,
+                id=f"{number}v",
+                kind=random.choice(("voucher_issued", "points_earned", "delivery")),
+                cause=None,
+                value=None,
+            )
     # Some of the same event as another, purchases among them.
     for number in range(draw(st.integers(0, round(count * (1 - plain) / 3)))):
         one, other = random.randrange(count), random.choice(found)
