@@ -309,7 +309,8 @@ def test_tills_that_wait_hold_no_threads_and_a_stop_does_not_wait_for_them(
         versions = till.office.versions({}, 0)
         before = served.worker_threads()
         asked = [pool.submit(office.versions, versions, FEED_WAIT_S_MAX) for office in offices]
-        wait_for(lambda: len(served.listed("till-139").feed) > 0)
+        waiting = [f"till-{number}" for number in range(100, 100 + WAITING_TILLS)]
+        wait_for(lambda: all(served.listed(till_id).feed for till_id in waiting))
         assert served.worker_threads() <= before + WAITING_TILLS / 2
         began = time.monotonic()
         assert served.stop() == 0
