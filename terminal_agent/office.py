@@ -289,7 +289,8 @@ class Office:
             for chunk in answer.iter_raw():
                 into.write(chunk)
                 came += len(chunk)
-                if came >= bytes_max or self._clock.now().mono_s >= enough_at:
+                # An answer of just that much is read to its end: the connection stays.
+                if came > bytes_max or self._clock.now().mono_s >= enough_at:
                     return
                 if self._clock.now().mono_s > ends_at:
                     # What came is kept; the next request goes on from there.

@@ -11,12 +11,8 @@ from sync_server.feed.delta import Changes, Delta, build_delta, changes_since, s
 from sync_server.feed.former import end_former
 from sync_server.office import Office
 from sync_server.registry.generations import FORMER_BASES_MAX, former_bases, generations
-from sync_server.registry.office_key_change import forget_ended, signer
-from sync_server.registry.office_keys import (
-    due_of,
-    office_keys,
-    present_of,
-)
+from sync_server.registry.office_key_change import forget_ended, is_due, signer
+from sync_server.registry.office_keys import office_keys
 from sync_server.registry.schemes import load_schemes
 
 log = structlog.get_logger("feed")
@@ -82,9 +78,7 @@ class MemberFiles:
             try:
                 end_former(office)
                 forget_ended(office)
-                with office.database.read() as connection:
-                    states = office_keys(connection, office.keys)
-                if due_of(states, office.now_ms()) != present_of(states):
+                if is_due(office):
                     self._rebase_beside(office)
             except OfficeError as error:
                 # The till that asked has nothing to do with it; the next look tries again.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from sync_server.history.arrays import Array, np
+from sync_server.history.counted import counted
 from sync_server.history.looking import (
     NONE,
     Look,
@@ -82,7 +83,7 @@ def _follow(tally: CareTally, look: Look, part: Part, rows: Array, now_ms: int) 
     answer = following(part.rows_of(look.kind(ANSWER)), since, before_now)
     is_answered = answer != NONE
     waited = (at_ms[answer[is_answered]] - at_ms[rows[is_answered]]) // MINUTE_MS
-    for minutes, count in _counted(waited):
+    for minutes, count in counted(waited):
         tally.answer_minutes[minutes] = tally.answer_minutes.get(minutes, 0) + count
     found = {kind: following(part.rows_of(look.kind(kind)), since, soon) for kind in FIRST}
     first = np.minimum.reduce(list(found.values()))
@@ -170,11 +171,6 @@ def reached(look: Look, campaign: str) -> Array:
             rows = rows[part.columns["campaign"][rows] == code]
             found.append(part.person[look.here(part, left_out, rows)])
     return np.concatenate(found)
-
-
-def _counted(values: Array) -> list[tuple[int, int]]:
-    found, counts = np.unique(values, return_counts=True)
-    return list(zip(found.tolist(), counts.tolist(), strict=True))
 
 
 def _codes(counts: Array) -> list[int]:

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from sync_server.history.arrays import Array, np
 from sync_server.history.blocks import Blocks, Columns
+from sync_server.history.counted import counted
 from sync_server.history.looking import is_among
 from sync_server.journeys import tenths
 from sync_server.journeys.checkout import Tills, TillTally
@@ -31,7 +32,6 @@ Key = TypeVar("Key")
 
 STORE_BITS = 24
 """Of a block's number; what is above them is the day."""
-COUNTED_MAX = 1 << 22
 NOBODY = -1
 """Stands for no person."""
 NEVER_DAY, NEVER_MS = 2**31 - 1, 2**63 - 1
@@ -192,19 +192,19 @@ class Ledger(NamedTuple):
         names, states = self.names.campaigns, self.names.states
         campaign, state = rows["campaign"], rows["state"]
         width = len(states)
-        for code, count in _counted(campaign.astype(np.int64) * width + state):
+        for code, count in counted(campaign.astype(np.int64) * width + state):
             of, what = divmod(code, width)
             _add(tally.states, (_name(names, of), _name(states, what)), count)
         on_paper = np.array([name in ON_PAPER for name in states.names], bool)
         is_expired = on_paper[state] & (rows["expires_at_ms"] < now_ms)
         is_expired &= rows["taken_at_ms"] >= now_ms
-        for code, count in _counted(campaign[is_expired]):
+        for code, count in counted(campaign[is_expired]):
             _add(tally.expired, _name(names, code), count)
         is_taken = rows["taken_day"] < now_day
         after = rows["taken_day"][is_taken] - (rows["key"][is_taken] >> STORE_BITS)
         after = np.maximum(after, 0)
         width = int(after.max(initial=0)) + 1
-        for code, count in _counted(campaign[is_taken].astype(np.int64) * width + after):
+        for code, count in counted(campaign[is_taken].astype(np.int64) * width + after):
             of, days = divmod(code, width)
             _add(tally.taken, _name(names, of), count)
             _add(tally.taken_days, (_name(names, of), days), count)
@@ -309,17 +309,6 @@ def _added(place: Array, numbers: Array, count: int) -> Array:
     total = np.zeros(count, np.int64)
     np.add.at(total, place, numbers)
     return total
-
-
-def _counted(codes: Array) -> list[tuple[int, int]]:
-    """Code → how often, as pairs; counting is quicker than sorting where codes are small."""
-    if codes.max(initial=0) < COUNTED_MAX:
-        every = np.bincount(codes)
-        found = np.flatnonzero(every)
-        counts = every[found]
-    else:
-        found, counts = np.unique(codes, return_counts=True)
-    return list(zip(found.tolist(), counts.tolist(), strict=True))
 
 
 def _by_name(names: Names, counts: Array) -> dict[str, int]:

@@ -6,6 +6,7 @@
 from itertools import chain
 
 from sync_server.history.arrays import Array, np
+from sync_server.history.counted import COUNTED_MAX, counted
 from sync_server.history.looking import Look
 from sync_server.history.part import Part
 from sync_server.history.view import RunAll, View
@@ -13,8 +14,6 @@ from sync_server.journeys.checkout import Tills, TillTally
 from sync_server.journeys.tally import SalesTally
 from sync_server.journeys.touchpoint import PURCHASE
 
-COUNTED_MAX = 1 << 22
-"""Numbers up to which it is quicker to count them all than to put them in order."""
 _SUMMED = ("lines", "failed_scans", "voided_lines")
 
 
@@ -46,7 +45,7 @@ def count_sales(view: View, look: Look, run_all: RunAll) -> tuple[SalesTally, Ti
     counts = np.bincount(sales["how"])
     tally.linked_how = {str(names.hows.names[code]): int(counts[code]) for code in _codes(counts)}
     measured = sales["tenths"] >= 0
-    tally.duration_tenths = _counts(sales["tenths"][measured])
+    tally.duration_tenths = dict(counted(sales["tenths"][measured]))
     return tally, _tills(look, sales)
 
 
@@ -89,23 +88,15 @@ def _by_place(place: Array, tenths: Array, places: int) -> list[dict[int, int]]:
     """The counts of tenths at each place; what is below 0 was not measured."""
     width = int(tenths.max(initial=0)) + 2
     if places * width > COUNTED_MAX:
-        return [_counts(tenths[(place == number) & (tenths >= 0)]) for number in range(places)]
+        return [
+            dict(counted(tenths[(place == number) & (tenths >= 0)])) for number in range(places)
+        ]
     counts = np.bincount(place * width + tenths + 1, minlength=places * width)
     found: list[dict[int, int]] = []
     for row in counts.reshape(places, width)[:, 1:]:
         values = np.flatnonzero(row)
         found.append(dict(zip(values.tolist(), row[values].tolist(), strict=True)))
     return found
-
-
-def _counts(values: Array) -> dict[int, int]:
-    if values.max(initial=0) < COUNTED_MAX:
-        counts = np.bincount(values)
-        found = np.flatnonzero(counts)
-        counts = counts[found]
-    else:
-        found, counts = np.unique(values, return_counts=True)
-    return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
 
 def _distinct(persons: Array) -> int:

@@ -24,6 +24,7 @@ from sync_server.keys import (
 from sync_server.office import Office
 from sync_server.registry.office_keys import (
     KeyState,
+    due_of,
     name_of,
     office_keys,
     present_of,
@@ -133,6 +134,13 @@ def drop(office: Office) -> bytes:
     with office.database.write() as connection:
         publish(connection, keys, now_ms, 0)
     return dropped
+
+
+def is_due(office: Office) -> bool:
+    """Whether a next key is due and does not sign yet: the next base is to be built."""
+    with office.database.read() as connection:
+        states = office_keys(connection, office.keys)
+    return due_of(states, office.now_ms()) != present_of(states)
 
 
 def forget_ended(office: Office) -> None:

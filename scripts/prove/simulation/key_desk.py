@@ -13,8 +13,8 @@ from sync_server.feed.former import end_former
 from sync_server.keys import KEYS_FILE, load_keys
 from sync_server.office import Office
 from sync_server.registry import office_key_change
-from sync_server.registry.office_key_change import forget_ended
-from sync_server.registry.office_keys import due_of, office_keys, present_of, publish
+from sync_server.registry.office_key_change import forget_ended, is_due
+from sync_server.registry.office_keys import publish
 from terminal_agent.private_file import write_private
 
 if TYPE_CHECKING:
@@ -72,9 +72,7 @@ def look_after_feed(side: "OfficeSide") -> None:
     try:
         end_former(office)
         forget_ended(office)
-        with office.database.read() as connection:
-            states = office_keys(connection, office.keys)
-        if due_of(states, office.now_ms()) != present_of(states):
+        if is_due(office):
             rebase(office)
             side.world.tell("office signs with its next key")
     except Crash:
