@@ -3,6 +3,8 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from cpython.object cimport PyObject
+
 from native.matcher.mapped cimport File, table
 
 
@@ -87,6 +89,7 @@ cdef class View:
     cdef tuple schemes
     cdef str asked_scheme  # the last one, and its domain
     cdef domain *asked_domain
+    cdef PyObject *kept  # the int of the last answer, for the next one (member_int.h)
 
     cdef domain *domain_of(self, str scheme) except NULL
     cdef object find(self, const domain *d, object identifier)

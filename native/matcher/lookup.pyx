@@ -4,6 +4,8 @@
 
 cimport cython
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_XDECREF
 from libc.stdlib cimport calloc, free
 
 from array import array
@@ -51,7 +53,7 @@ cdef extern from *:
     char *TEXT_ROOM(object text)
 
 cdef extern from "member_int.h":
-    object member_room()
+    object member_room(PyObject **kept)
     bint member_fits(uint32_t member)
     void member_write(object room, uint32_t member)
 
@@ -149,6 +151,7 @@ cdef class View:
 
     def __dealloc__(self):
         free(self.domains)
+        Py_XDECREF(self.kept)
 
     cdef domain *domain_of(self, str scheme) except NULL:
         if scheme is self.asked_scheme:  # a till asks for the same one all day
@@ -170,7 +173,7 @@ cdef class View:
             found = overlay_find_confirmed(&self.overlay, hash, confirm)
         else:
             overlay_prefetch(&self.overlay, hash)
-            room = member_room()
+            room = member_room(&self.kept)
             found = overlay_find(&self.overlay, hash)
             if member_fits(found - 1):
                 member_write(room, found - 1)

@@ -16,10 +16,20 @@
 #define MEMBER_DIGIT(room) ((PyLongObject *)(room))->ob_digit[0]
 #endif
 
-/* An int of one digit that is still to be written. */
-static inline PyObject *member_room(void) {
-    PyObject *room = (PyObject *)_PyLong_New(1);
-    if (room != NULL) MEMBER_DIGIT(room) = 0;
+/* An int of one digit that is still to be written: `kept`, the last one, when nobody but its keeper
+ * has it any more (as `enumerate` and `zip` do with their tuples), else a new one, which is kept. */
+static inline PyObject *member_room(PyObject **kept) {
+    PyObject *room = *kept;
+#ifndef Py_GIL_DISABLED
+    if (room != NULL && Py_REFCNT(room) == 1) {
+        Py_INCREF(room);
+        return room;
+    }
+#endif
+    room = (PyObject *)_PyLong_New(1);
+    if (room == NULL) return NULL;
+    MEMBER_DIGIT(room) = 0;
+    Py_XSETREF(*kept, Py_NewRef(room));
     return room;
 }
 

@@ -140,6 +140,41 @@ def test_a_finder_says_what_find_says(index: MemberIndex) -> None:
         assert find(identifier) == index.find("legacy", identifier)
 
 
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    asked=st.lists(st.tuples(st.sampled_from((300, 301, 302, None, 7, MEMBER_MAX)), st.booleans()))
+)
+def test_an_answer_that_somebody_keeps_never_changes(
+    place: Callable[[], Path], key: bytes, asked: list[tuple[int | None, bool]]
+) -> None:
+    # the int of an answer that nobody kept is taken for the next one (member_int.h)
+    members = (300, 301, 302, 7, MEMBER_MAX)
+    path = place()
+    build(path, SCHEMES, [("legacy", str(m), m) for m in members], key=key, generation=1)
+    index = MemberIndex.open(path, key=key)
+    find = index.finder("legacy")
+    kept: list[tuple[int | None, int | None]] = []
+    for member, keeps in asked:
+        number = "999" if member is None else str(member)
+        if keeps:
+            kept.append((member, find(number)))
+            kept.append((member, index.find("legacy", number)))
+        else:
+            assert find(number) == member
+    assert [answer for _, answer in kept] == [member for member, _ in kept]
+
+
+def test_the_answers_of_an_index_outlive_it(place: Callable[[], Path], key: bytes) -> None:
+    path = place()
+    build(path, SCHEMES, [("legacy", "1", 1001), ("legacy", "2", 1002)], key=key, generation=1)
+    index = MemberIndex.open(path, key=key)
+    first, second = index.find("legacy", "1"), index.find("legacy", "2")
+    index.close()
+    del index
+    gc.collect()
+    assert [first, second] == [1001, 1002]
+
+
 def test_only_texts_are_looked_up(index: MemberIndex) -> None:
     with pytest.raises(TypeError, match="an identifier is a str"):
         index.finder("legacy")(7)  # pyright: ignore[reportArgumentType]
