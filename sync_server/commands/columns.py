@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import msgspec
 import typer
 
 from sync_server.commands.console import DataDir, opened, print_table, settings_of
-from sync_server.commands.journeys import AsOf, ModelId, TradeName
+from sync_server.commands.question import AsOf, From, ModelId, Stores, To, TradeName, day_of
 from sync_server.errors import OfficeError
 from sync_server.journeys.asking import UnknownError, window_of
 from sync_server.journeys.column_export import export_columns
@@ -74,15 +73,10 @@ def run(
     master: Annotated[str | None, typer.Option(help="Spark's master, a URL.")] = None,
     model: ModelId = DEFAULT_MODEL,
     trade: TradeName = Trade.GROCERY,
-    first: Annotated[
-        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")
-    ] = None,
-    end: Annotated[
-        datetime | None,
-        typer.Option("--to", formats=["%Y-%m-%d"], help="The day after the last."),
-    ] = None,
+    first: From = None,
+    end: To = None,
     as_of: AsOf = None,
-    store: Annotated[list[str] | None, typer.Option(help="These stores only.")] = None,
+    store: Stores = None,
     data: DataDir = None,
 ) -> None:
     """Folds all journeys of some columns: trips and their ways as Parquet, and their figures."""
@@ -104,10 +98,10 @@ def run(
             )
     window = window_of(
         recorded,
-        first.date() if first else None,
-        end.date() if end else None,
+        day_of(first),
+        day_of(end),
         frozenset(store or ()) or None,
-        as_of.date() if as_of else None,
+        day_of(as_of),
     )
     plan = Plan(columns, out, found.manifest, chosen, trade, (window,), recorded[0])
     (tally,) = run_all(plan, _engine(engine, master), _told)

@@ -1,7 +1,7 @@
 """`summary` and `journey`: what head office pulls, as text or JSON."""
 
 import sys
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,18 @@ from sync_server.commands.console import (
     print_table,
     write_file,
 )
+from sync_server.commands.question import (
+    AsOf,
+    Campaign,
+    From,
+    Groups,
+    ModelId,
+    Segments,
+    Stores,
+    To,
+    TradeName,
+    day_of,
+)
 from sync_server.dashboard.wording import wording
 from sync_server.errors import OfficeError, RegistryError
 from sync_server.history.history import history_for
@@ -26,7 +38,6 @@ from sync_server.journeys.model_file import current_models
 from sync_server.journeys.narrowing import filters_of
 from sync_server.journeys.oddity_reading import oddities as oddities_of
 from sync_server.journeys.person import PersonJourney
-from sync_server.journeys.rfm import RfmName
 from sync_server.journeys.service import DEFAULT_MODEL, choose_model
 from sync_server.journeys.service import journey as journey_of
 from sync_server.journeys.service import summary as summary_of
@@ -48,24 +59,6 @@ class Table(StrEnum):
     TRIPS = "trips"
 
 
-ModelId = Annotated[str, typer.Option("--model", help="The journey model's id.")]
-TradeName = Annotated[Trade, typer.Option(help="Whose thresholds count.")]
-Stores = Annotated[list[str] | None, typer.Option("--store", help="These stores only.")]
-Groups = Annotated[
-    list[str] | None, typer.Option("--group", help="The stores of these groups; see store-group.")
-]
-Campaign = Annotated[
-    str | None, typer.Option(help="Those whom a campaign reached in the period, and its vouchers.")
-]
-Segments = Annotated[
-    list[str] | None,
-    typer.Option("--segment", help=f"Customers of these segments: {', '.join(RfmName)}."),
-]
-AsOf = Annotated[
-    datetime | None,
-    typer.Option(formats=["%Y-%m-%d"], help="Trips are open or lapsed as of this day."),
-]
-
 FormatName = Annotated[Format | None, typer.Option("--format", help="As a table, in this format.")]
 OutFile = Annotated[
     Path | None, typer.Option("--out", help="The file to write; default: standard output.")
@@ -75,13 +68,8 @@ OutFile = Annotated[
 def summary(
     model: ModelId = DEFAULT_MODEL,
     trade: TradeName = Trade.GROCERY,
-    first: Annotated[
-        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")
-    ] = None,
-    end: Annotated[
-        datetime | None,
-        typer.Option("--to", formats=["%Y-%m-%d"], help="The day after the last."),
-    ] = None,
+    first: From = None,
+    end: To = None,
     store: Stores = None,
     group: Groups = None,
     campaign: Campaign = None,
@@ -104,14 +92,14 @@ def summary(
             chosen,
             office.now_ms(),
             trade,
-            _day(first),
-            _day(end),
-            as_of=_day(as_of),
+            day_of(first),
+            day_of(end),
+            as_of=day_of(as_of),
             filters=filters,
             history=history_for(office),
         )
         if form is not None or out is not None:
-            days = (_day(first), _day(end), _day(as_of), filters)
+            days = (day_of(first), day_of(end), day_of(as_of), filters)
             sheets = {
                 Table.SUMMARY: lambda: summary_sheet(found),
                 Table.TRANSITIONS: lambda: transition_sheet(found),
@@ -149,13 +137,8 @@ def _write(sheet: Sheet, form: Format, out: Path | None) -> None:
 
 
 def route(
-    first: Annotated[
-        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")
-    ] = None,
-    end: Annotated[
-        datetime | None,
-        typer.Option("--to", formats=["%Y-%m-%d"], help="The day after the last."),
-    ] = None,
+    first: From = None,
+    end: To = None,
     store: Stores = None,
     group: Groups = None,
     campaign: Campaign = None,
@@ -172,8 +155,8 @@ def route(
             office.database,
             choose_model(current_models(office.settings.data_dir / "models"), DEFAULT_MODEL),
             office.now_ms(),
-            first=_day(first),
-            end=_day(end),
+            first=day_of(first),
+            end=day_of(end),
             filters=filters,
             history=history_for(office) if segment else None,
         )
@@ -209,7 +192,7 @@ def journey(
             "person", "A person is known by a number.", "Give the member's number, digits only."
         )
     with opened(data) as office:
-        found = _journey(office, int(person), model, trade, _day(as_of))
+        found = _journey(office, int(person), model, trade, day_of(as_of))
     if form is not None or out is not None:
         _write(journey_sheet(found), form or _format_of(out), out)
     elif as_json:
@@ -360,10 +343,6 @@ def _print_journey(found: PersonJourney) -> None:
             at = told.occurred_at.strftime("%Y-%m-%d %H:%M")
             place = told.store_name or told.channel
             typer.echo(f"  {at}  {told.kind:<18} {told.phase or '-':<16} {place:<20} {amount}")
-
-
-def _day(given: datetime | None) -> date | None:
-    return None if given is None else given.date()
 
 
 def _money(cents: int) -> str:

@@ -1,13 +1,23 @@
 """`map`: the journey map of a period, or a template of one, as a file to print and to send."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sync_server.commands.console import DataDir, opened, write_file
-from sync_server.commands.journeys import Campaign, Groups, ModelId, Segments, Stores, TradeName
+from sync_server.commands.question import (
+    Campaign,
+    From,
+    Groups,
+    ModelId,
+    Segments,
+    Stores,
+    To,
+    TradeName,
+    day_of,
+)
 from sync_server.dashboard.journey_map import JourneyMap, journey_map
 from sync_server.dashboard.map_drawing import draw_map
 from sync_server.dashboard.map_pdf import map_pdf, measure
@@ -31,13 +41,8 @@ def journey_map_file(
     out: Annotated[Path, typer.Option(help="The file to write: its name ends in .svg or .pdf.")],
     model: ModelId = DEFAULT_MODEL,
     trade: TradeName = Trade.GROCERY,
-    first: Annotated[
-        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")
-    ] = None,
-    end: Annotated[
-        datetime | None,
-        typer.Option("--to", formats=["%Y-%m-%d"], help="The day after the last."),
-    ] = None,
+    first: From = None,
+    end: To = None,
     store: Stores = None,
     group: Groups = None,
     campaign: Campaign = None,
@@ -61,7 +66,7 @@ def journey_map_file(
         if blank:
             found, scope = journey_map(chosen, None, {}, words), words.label(chosen.label)
         else:
-            days = (_day(first), _day(end))
+            days = (day_of(first), day_of(end))
             found, scope = _filled(office, chosen, trade, days, filters, words)
     write_file(writer(draw_map(found, words("map"), scope, words("map_emotions"), measure)), out)
     typer.echo(f"{out}: {scope}.")
@@ -105,7 +110,3 @@ def _scope(
     persons = [words("in_campaign", name=filters.campaign)] if filters.campaign else []
     persons += [words(f"rfm_{name}") for name in filters.segments]
     return (days, " + ".join(places) or words("all_stores"), *persons)
-
-
-def _day(given: datetime | None) -> date | None:
-    return None if given is None else given.date()

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, get
+from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
-from msgspec import Meta
 
 from sync_server.answers import AnyRequest, history_of, office_of, refusals
 from sync_server.auth.guards import any_user, head_office
+from sync_server.dashboard.question import AsOf, ModelId, Question, TradeName, question
 from sync_server.errors import Refused
-from sync_server.journeys.asking import STORES_MAX
 from sync_server.journeys.changes import (
     CURSOR_CHARS_MAX,
     PERSONS_A_PAGE,
@@ -23,11 +23,9 @@ from sync_server.journeys.changes import (
 )
 from sync_server.journeys.model import Model, Trade
 from sync_server.journeys.model_file import Models, current_models
-from sync_server.journeys.narrowing import Filters, filters_of
 from sync_server.journeys.oddities import Oddity
 from sync_server.journeys.oddity_reading import oddities
 from sync_server.journeys.person import PersonJourney
-from sync_server.journeys.rfm import RfmName
 from sync_server.journeys.route import RouteSummary
 from sync_server.journeys.service import (
     DEFAULT_MODEL,
@@ -55,47 +53,6 @@ PERSON_MAX = 2**63 - 1
 CURSOR_HEADER, MORE_HEADER = "Klantreis-Cursor", "Klantreis-Has-More"
 """Where a table of changes has no room for them."""
 
-ModelId = Annotated[str, QueryParameter(max_length=64, description="A model's id; see /v1/models.")]
-TradeName = Annotated[Trade, QueryParameter(description="Whose thresholds count.")]
-STORE_CHARS_MAX = 128
-Stores = Annotated[
-    list[Annotated[str, Meta(max_length=STORE_CHARS_MAX)]] | None,
-    QueryParameter(name="store", max_items=STORES_MAX, description="These stores; again for each."),
-]
-Groups = Annotated[
-    list[Annotated[str, Meta(max_length=STORE_CHARS_MAX)]] | None,
-    QueryParameter(
-        name="group", max_items=STORES_MAX, description="The stores of these groups, too."
-    ),
-]
-CampaignName = Annotated[
-    str | None,
-    QueryParameter(
-        name="campaign",
-        max_length=STORE_CHARS_MAX,
-        description="Those whom a campaign reached in the period, and its vouchers and metrics.",
-    ),
-]
-Segments = Annotated[
-    list[RfmName] | None,
-    QueryParameter(
-        name="segment",
-        max_items=len(RfmName),
-        description="Customers of these RFM segments on the summary's day; again for each.",
-    ),
-]
-From = Annotated[
-    date | None, QueryParameter(name="from", description="First day; default: all recorded.")
-]
-To = Annotated[date | None, QueryParameter(name="to", description="The day after the last.")]
-AsOf = Annotated[
-    date | None,
-    QueryParameter(
-        name="as_of",
-        description="Trips are open, dropped off or lapsed as of the beginning of this day; "
-        "default: the end of the period, for a journey the day after the last one recorded.",
-    ),
-]
 FormatName = Annotated[
     str | None,
     QueryParameter(
@@ -113,6 +70,8 @@ OneModel = Annotated[
     str | None, QueryParameter(max_length=64, description="One model only; default: all.")
 ]
 PersonNumber = Annotated[int, PathParameter(ge=0, le=PERSON_MAX)]
+
+ASKED = {"asked": Provide(question, sync_to_thread=False)}
 
 
 @get(
@@ -150,25 +109,18 @@ def _tables(kind: Any, description: str) -> dict[int, ResponseSpec]:
     security=USER,
     guards=[head_office],
     responses=_tables(Summary, "The summary; CSV and Parquet as asked for."),
+    dependencies=ASKED,
     sync_to_thread=True,
 )
 def get_summary(
     request: AnyRequest,
-    first: From = None,
-    end: To = None,
-    store: Stores = None,
-    group: Groups = None,
-    campaign: CampaignName = None,
-    segment: Segments = None,
+    asked: NamedDependency[Question],
     as_of: AsOf = None,
-    model: ModelId = DEFAULT_MODEL,
-    trade: TradeName = Trade.GROCERY,
     form: FormatName = None,
 ) -> Response[Any]:
     """The summary, computed now."""
     chosen_form = _form(request, form)
-    filters = filters_of(store, group, segment, campaign)
-    found = _summary(request, model, trade, first, end, as_of, filters)
+    found = _summary(request, asked, as_of)
     return _told(found, lambda: summary_sheet(found), chosen_form, "summary")
 
 
@@ -181,25 +133,18 @@ def get_summary(
     security=USER,
     guards=[head_office],
     responses=_tables(list[dict[str, Any]], "A row for each way."),
+    dependencies=ASKED,
     sync_to_thread=True,
 )
 def get_transitions(
     request: AnyRequest,
-    first: From = None,
-    end: To = None,
-    store: Stores = None,
-    group: Groups = None,
-    campaign: CampaignName = None,
-    segment: Segments = None,
+    asked: NamedDependency[Question],
     as_of: AsOf = None,
-    model: ModelId = DEFAULT_MODEL,
-    trade: TradeName = Trade.GROCERY,
     form: FormatName = None,
 ) -> Response[Any]:
     """The transitions of a summary."""
     chosen_form = _form(request, form)
-    filters = filters_of(store, group, segment, campaign)
-    found = _summary(request, model, trade, first, end, as_of, filters)
+    found = _summary(request, asked, as_of)
     return _file(write(transition_sheet(found), chosen_form), chosen_form, "transitions")
 
 
@@ -212,49 +157,41 @@ def get_transitions(
     security=USER,
     guards=[head_office],
     responses=_tables(list[dict[str, Any]], "A row for each trip."),
+    dependencies=ASKED,
     sync_to_thread=True,
 )
 def get_trips(
     request: AnyRequest,
-    first: From = None,
-    end: To = None,
-    store: Stores = None,
-    group: Groups = None,
-    campaign: CampaignName = None,
-    segment: Segments = None,
+    asked: NamedDependency[Question],
     as_of: AsOf = None,
-    model: ModelId = DEFAULT_MODEL,
-    trade: TradeName = Trade.GROCERY,
     form: FormatName = None,
 ) -> Response[Any]:
     """The trips, folded now."""
     office, chosen_form = office_of(request), _form(request, form)
-    chosen = choose_model(models_of(office), model)
-    filters = filters_of(store, group, segment, campaign)
-    now_ms = office.now_ms()
-    sheet = trip_sheet(office.database, chosen, now_ms, trade, first, end, as_of, filters)
+    sheet = trip_sheet(
+        office.database,
+        choose_model(models_of(office), asked.model),
+        office.now_ms(),
+        asked.trade,
+        asked.first,
+        asked.end,
+        as_of,
+        asked.filters,
+    )
     return _file(write(sheet, chosen_form), chosen_form, "trips")
 
 
-def _summary(
-    request: AnyRequest,
-    model: str,
-    trade: Trade,
-    first: date | None,
-    end: date | None,
-    as_of: date | None,
-    filters: Filters,
-) -> Summary:
+def _summary(request: AnyRequest, asked: Question, as_of: date | None) -> Summary:
     office = office_of(request)
     return summary(
         office.database,
-        choose_model(models_of(office), model),
+        choose_model(models_of(office), asked.model),
         office.now_ms(),
-        trade,
-        first,
-        end,
+        asked.trade,
+        asked.first,
+        asked.end,
         as_of=as_of,
-        filters=filters,
+        filters=asked.filters,
         history=history_of(request),
     )
 
@@ -298,31 +235,24 @@ def _file(
     security=USER,
     guards=[head_office],
     responses=_tables(RouteSummary, "The route; CSV and Parquet as asked for."),
+    dependencies=ASKED,
     sync_to_thread=True,
 )
 def get_route(
     request: AnyRequest,
-    first: From = None,
-    end: To = None,
-    store: Stores = None,
-    group: Groups = None,
-    campaign: CampaignName = None,
-    segment: Segments = None,
-    model: ModelId = DEFAULT_MODEL,
-    trade: TradeName = Trade.GROCERY,
+    asked: NamedDependency[Question],
     form: FormatName = None,
 ) -> Response[Any]:
     """The routes of all visits of a period, or of those of some persons."""
     chosen_form, office = _form(request, form), office_of(request)
-    filters = filters_of(store, group, segment, campaign)
     found = walking_route(
         office.database,
-        choose_model(models_of(office), model),
+        choose_model(models_of(office), asked.model),
         office.now_ms(),
-        trade,
-        first,
-        end,
-        filters=filters,
+        asked.trade,
+        asked.first,
+        asked.end,
+        filters=asked.filters,
         history=history_of(request),
     )
     return _told(found, lambda: route_sheet(found), chosen_form, "route")

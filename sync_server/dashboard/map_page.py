@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from litestar import MediaType, Response, get
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
 from sync_server.answers import AnyRequest, refusals
@@ -13,10 +14,9 @@ from sync_server.dashboard.journey_map import JourneyMap, journey_map
 from sync_server.dashboard.map_drawing import draw_map
 from sync_server.dashboard.map_pdf import map_pdf, measure
 from sync_server.dashboard.map_svg import map_svg
-from sync_server.dashboard.rendering import Answer, Asked, answer_to, render, words_of
+from sync_server.dashboard.page_question import ASKED, Asked
+from sync_server.dashboard.rendering import Answer, answer_to, render, words_of
 from sync_server.dashboard.wording import Wording
-from sync_server.journeys.model import Trade
-from sync_server.journeys.service import DEFAULT_MODEL
 from sync_server.registry.routes import USER
 
 
@@ -31,24 +31,17 @@ from sync_server.registry.routes import USER
     guards=[head_office],
     media_type=MediaType.HTML,
     responses=refusals(400, 401, 403, 404, 429),
+    dependencies=ASKED,
     sync_to_thread=True,
 )
 def get_map_page(
     request: AnyRequest,
-    model: Asked = DEFAULT_MODEL,
-    trade: Asked = str(Trade.GROCERY),
-    first: Asked = "",
-    last: Asked = "",
-    store: Asked = "",
-    group: Asked = "",
-    campaign: Asked = "",
-    segment: Asked = "",
+    asked: NamedDependency[Chosen],
     blank: Asked = "",
     lang: Asked = "",
 ) -> Response[str]:
     """Phases as columns; goals, channels, feelings, figures and losses as rows."""
     words = words_of(request, lang)
-    asked = Chosen(model, trade, first, last, store, group, campaign, segment)
     answer, found, scope = _map_of(request, asked, words, bool(blank))
     shown: dict[str, Any] = {"map": found, "scope": scope}
     if found is not None:
@@ -82,23 +75,16 @@ def get_map_page(
         200: ResponseSpec(bytes, media_type="image/svg+xml", description="The map."),
         **refusals(400, 401, 403, 404, 429),
     },
+    dependencies=ASKED,
     sync_to_thread=True,
 )
 def get_map_svg(
     request: AnyRequest,
-    model: Asked = DEFAULT_MODEL,
-    trade: Asked = str(Trade.GROCERY),
-    first: Asked = "",
-    last: Asked = "",
-    store: Asked = "",
-    group: Asked = "",
-    campaign: Asked = "",
-    segment: Asked = "",
+    asked: NamedDependency[Chosen],
     blank: Asked = "",
     lang: Asked = "",
 ) -> Response[bytes]:
     """The map of the same question, to put into a document."""
-    asked = Chosen(model, trade, first, last, store, group, campaign, segment)
     return _file(request, asked, lang, bool(blank), "svg")
 
 
@@ -116,23 +102,16 @@ def get_map_svg(
         200: ResponseSpec(bytes, media_type="application/pdf", description="The map."),
         **refusals(400, 401, 403, 404, 429),
     },
+    dependencies=ASKED,
     sync_to_thread=True,
 )
 def get_map_pdf(
     request: AnyRequest,
-    model: Asked = DEFAULT_MODEL,
-    trade: Asked = str(Trade.GROCERY),
-    first: Asked = "",
-    last: Asked = "",
-    store: Asked = "",
-    group: Asked = "",
-    campaign: Asked = "",
-    segment: Asked = "",
+    asked: NamedDependency[Chosen],
     blank: Asked = "",
     lang: Asked = "",
 ) -> Response[bytes]:
     """The map of the same question, to print and to send."""
-    asked = Chosen(model, trade, first, last, store, group, campaign, segment)
     return _file(request, asked, lang, bool(blank), "pdf")
 
 

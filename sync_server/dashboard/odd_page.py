@@ -8,7 +8,8 @@ from sync_server.answers import AnyRequest, history_of, office_of, refusals
 from sync_server.auth.guards import head_office
 from sync_server.dashboard.api import models_of
 from sync_server.dashboard.page import Row
-from sync_server.dashboard.rendering import Asked, render, words_of
+from sync_server.dashboard.page_question import Asked
+from sync_server.dashboard.rendering import render, words_of
 from sync_server.dashboard.wording import Wording
 from sync_server.errors import DatabaseError, OfficeError
 from sync_server.journeys.oddities import Oddity

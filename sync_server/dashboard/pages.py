@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from litestar import MediaType, Response, get
+from litestar.di import NamedDependency
 from litestar.response import Redirect
 
 from sync_server.alarms import tills_alarmed
@@ -16,10 +17,10 @@ from sync_server.dashboard.checkout_rows import opportunity_rows, store_rows, ti
 from sync_server.dashboard.choice import Chosen, chosen_by_default, narrowed_to
 from sync_server.dashboard.cohort_rows import cohort_heads, cohort_rows
 from sync_server.dashboard.customer_rows import rfm_grid, rfm_notes, rfm_rows
+from sync_server.dashboard.page_question import ASKED, Asked
 from sync_server.dashboard.rendering import (
     ONE_DAY,
     Answer,
-    Asked,
     answer_to,
     form_of,
     render,
@@ -50,23 +51,16 @@ ALARMED_TILLS_MAX = 5
     guards=[head_office],
     media_type=MediaType.HTML,
     responses=refusals(400, 401, 403, 404, 429),
+    dependencies=ASKED,
     sync_to_thread=True,
 )
 def get_summary_page(
     request: AnyRequest,
-    model: Asked = service.DEFAULT_MODEL,
-    trade: Asked = str(Trade.GROCERY),
-    first: Asked = "",
-    last: Asked = "",
-    store: Asked = "",
-    group: Asked = "",
-    campaign: Asked = "",
-    segment: Asked = "",
+    asked: NamedDependency[Chosen],
     lang: Asked = "",
 ) -> Response[str]:
     """The summary of what was asked for; by default of the last weeks recorded."""
     words = words_of(request, lang)
-    asked = Chosen(model, trade, first, last, store, group, campaign, segment)
     answer = answer_to(request, asked, "/", words)
     shown: dict[str, Any] = {}
     if answer.summary is not None:
@@ -104,25 +98,18 @@ def _alarm(request: AnyRequest, words: Wording) -> str:
     guards=[head_office],
     media_type=MediaType.HTML,
     responses=refusals(400, 401, 403, 404, 429),
+    dependencies=ASKED,
     sync_to_thread=True,
 )
 def get_route_page(
     request: AnyRequest,
-    model: Asked = service.DEFAULT_MODEL,
-    trade: Asked = str(Trade.GROCERY),
-    first: Asked = "",
-    last: Asked = "",
-    store: Asked = "",
-    group: Asked = "",
-    campaign: Asked = "",
-    segment: Asked = "",
+    asked: NamedDependency[Chosen],
     lang: Asked = "",
 ) -> Response[str]:
     """The route of a period, of some stores and persons; by default of the last weeks recorded."""
     office, words = office_of(request), words_of(request, lang)
     models = models_of(office)
     known = service.choices(office.database, office.now_ms())
-    asked = Chosen(model, trade, first, last, store, group, campaign, segment)
     chosen = chosen_by_default(asked, known.recorded)
     shown: dict[str, Any] = {"route": None}
     problem: OfficeError | None = None

@@ -1,12 +1,11 @@
 """What all pages share: templates, the security policy, the language, and what was asked for."""
 
 from datetime import date, timedelta
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import MediaType, Response
-from litestar.params import QueryParameter
 
 from sync_server.answers import AnyRequest, history_of, office_of
 from sync_server.dashboard.api import models_of
@@ -25,13 +24,10 @@ POLICY = (
     f"default-src 'none'; script-src 'self'; style-src 'self' {' '.join(style_hashes())}; "
     "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-PARAMETER_CHARS_MAX = 128
 ONE_DAY = timedelta(days=1)
 _TEMPLATES = Environment(
     loader=PackageLoader("sync_server.dashboard"), autoescape=True, undefined=StrictUndefined
 )
-
-Asked = Annotated[str, QueryParameter(max_length=PARAMETER_CHARS_MAX)]
 
 
 class Answer(NamedTuple):
