@@ -72,6 +72,15 @@ class Database:
         with _told(), self.engine.connect() as connection, connection.begin():
             yield connection
 
+    @contextmanager
+    def snapshot(self) -> Generator[Connection]:
+        """As `read`, and everything that is read is of one moment. Raises `DatabaseError`."""
+        engine = self.engine
+        if not self.on_sqlite:  # there every transaction is so
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        with _told(), engine.connect() as connection, connection.begin():
+            yield connection
+
     @property
     def is_wanted(self) -> bool:
         """Whether somebody of this process waits to write, or did a moment ago.

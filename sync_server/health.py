@@ -16,9 +16,9 @@ from sqlmodel import col
 from sync_server.alarms import AlarmRow, is_open, list_alarms
 from sync_server.answers import AnyRequest, office_of, refusals
 from sync_server.auth.guards import any_user
+from sync_server.journeys.marks import LOG
 from sync_server.office import Office
 from sync_server.projection_rows import cursor
-from sync_server.projector import LOG
 from sync_server.quarantine import (
     QuarantineRow,
     count_quarantine,

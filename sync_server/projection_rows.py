@@ -95,10 +95,13 @@ def write(
     rows: Projected,
     plain: PlainSales = plain_sales.NONE,
     changes: Changes | None = None,
+    *,
+    is_next: bool = False,
 ) -> None:
     """Writes what the events made, adds them to their days, and marks whose touchpoints changed.
 
-    `there` is what the database knew before; `changes` has what `plain` add up to.
+    `there` is what the database knew before; `changes` has what `plain` add up to. `is_next`: the
+    events are those after the log's cursor, which this transaction moves.
     """
     before = {key: voucher["state"] for key, voucher in there.vouchers.items()}
     days = sale_days.note(connection, changes or Changes(connection), rows, before)
@@ -129,7 +132,11 @@ def write(
     added.update(rows.vouchers[key]["person"] for key in rows.outcomes)
     here = {tuple(row[name] for name in _REDEMPTION_KEY) for row in rows.redemptions}
     again |= _tell_causes(connection, redeemed | rows.vouchers.keys(), here)
-    mark(connection, _known(again), days, added=_known(added) | plain.persons)
+    persons = _known(added) | plain.persons
+    if is_next:
+        mark(connection, _known(again), days, added=persons)
+    else:
+        mark(connection, _known(again) | persons, days)
 
 
 def add_persons(connection: Connection, members: Iterable[int]) -> None:

@@ -21,6 +21,7 @@ from sync_server.follower import Did, Follower
 from sync_server.ingest.aside import NO_EVENTS
 from sync_server.ingest.decoding import SALE, UNDECODABLE, Undecodable, understand
 from sync_server.journeys import first_taken, marks, sale_days
+from sync_server.journeys.marks import LOG
 from sync_server.members_projection import project_members
 from sync_server.office import Office
 from sync_server.overload import Overload
@@ -51,7 +52,6 @@ EVENTS_A_SHORT_STEP = 500
 `turns.PATIENCE_S` before each, still more than a chain sells."""
 BUSY_S = 0.1
 """How long a command waits for another process that projects."""
-LOG = "log"
 REASON_CHARS_MAX = 500
 
 PROJECTION: tuple[type[Table], ...] = (
@@ -217,7 +217,7 @@ def _step(office: Office, upto: int, events_max: int) -> int | None:
         events, repaired, faults = _understood(sorted(others), _dropped(connection, rows))
         known = projection_rows.known(connection, events)
         projected = project(events, known)
-        projection_rows.write(connection, known, projected, plain, changes)
+        projection_rows.write(connection, known, projected, plain, changes, is_next=True)
         note_spent(connection, projected, office.now_ms())
         if repaired:
             connection.execute(delete(Quarantine).where(col(Quarantine.position).in_(repaired)))

@@ -16,9 +16,9 @@ from sync_server.errors import RegistryError
 from sync_server.feed.spent import note_spent
 from sync_server.ingest.aside import UNSOUND
 from sync_server.ingest.decoding import UNDECODABLE, Undecodable, understand
+from sync_server.journeys.marks import LOG
 from sync_server.office import Office
 from sync_server.projection import RESERVED, Logged, Row, VoucherKey, project
-from sync_server.projector import LOG
 from sync_server.tables import Dropped, EventLog, Quarantine, Sale, Table
 from wire.events import Sale as SaleEvent
 from wire.events import VoucherOutcome

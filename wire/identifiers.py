@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 TOKEN_BYTES = 16
 IDENTIFIER_KEY_BYTES = 32
+RECEIPT_PREFIX = "KR."
 
 
 def gs1_check_digit(digits: str) -> str:
@@ -50,4 +51,4 @@ def identifier_token(key: bytes, domain: str, identifier: str) -> bytes:
 
 def receipt_code(till_id: str, epoch: int, seq: int) -> str:
     """The code printed on a receipt: it names the sale's event and is scanned to find it again."""
-    return f"KR.{till_id}.{epoch}.{seq}".upper()
+    return f"{RECEIPT_PREFIX}{till_id}.{epoch}.{seq}".upper()

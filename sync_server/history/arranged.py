@@ -10,13 +10,14 @@ from zoneinfo import ZoneInfo
 
 from native.fold import NO_VALUE
 from sync_server.history.arrays import Array, np
-from sync_server.history.part import ENROLLED, NO_DAY, TYPES, Part, empty
+from sync_server.history.part import ENROLLED, NO_DAY, REFERS, TYPES, Part, empty
 from sync_server.journeys.arrow import pa, pc
 from sync_server.journeys.columns import Stores
 from sync_server.journeys.days import SLOT_MS, offset_ms
 from sync_server.journeys.rows import VALUE_MAX, Names, Vocabulary
 from sync_server.journeys.tenths import TENTH_MS
 from sync_server.journeys.touchpoint import DAY_MS, PURCHASE
+from wire.identifiers import RECEIPT_PREFIX
 
 MISSING = -(2**63) + 1
 """Stands for a number that is not there."""
@@ -113,7 +114,7 @@ def arranged(read: Read, enrolled: Enrolled, vocabulary: Vocabulary, zones: Zone
     keys = (person, at_ms, _ranks(read.till), epoch, seq)
     order = _order(keys, kind != purchase, read.id)
     person, at_ms, kind, store = person[order], at_ms[order], kind[order], store[order]
-    belongs, caused = _links(read, order, person, kind == purchase)
+    belongs, caused, refers = _links(read, order, person, kind == purchase)
     value, took = read.value[order], read.duration_ms[order]
     columns = {
         "person": person,
@@ -128,6 +129,7 @@ def arranged(read: Read, enrolled: Enrolled, vocabulary: Vocabulary, zones: Zone
         "amount_cents": read.amount_cents[order],
         "value": np.where(value == MISSING, NO_VALUE, _clipped(value)),
         ENROLLED: _enrolled_days(person, enrolled, zones),
+        REFERS: refers,
         "campaign": _codes(read.campaign, vocabulary.campaigns)[order],
         "till": _codes(read.till, vocabulary.tills)[order],
         "how": _codes(read.how, vocabulary.hows)[order],
@@ -158,8 +160,12 @@ def _order(keys: Sequence[Array], is_other: Array, ids: Any) -> Array:
     return order
 
 
-def _links(read: Read, order: Array, person: Array, is_purchase: Array) -> tuple[Array, Array]:
-    """How many rows before each the purchases are that it refers to, and that led to it."""
+def _links(
+    read: Read, order: Array, person: Array, is_purchase: Array
+) -> tuple[Array, Array, Array]:
+    """How many rows before each the purchases are that it refers to, and that led to it; and
+    `REFERS`.
+    """
     rows = np.arange(len(order))
     encoded = pa.concat_arrays([read.reference, read.cause]).dictionary_encode()
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -180,7 +186,14 @@ def _links(read: Read, order: Array, person: Array, is_purchase: Array) -> tuple
         is_found = is_named & (receipts[place] == named)
         return np.where(is_found, np.maximum(rows - purchase_row[place], 0), 0)
 
-    return back(reference, refers & ~is_purchase), back(cause, caused)
+    belongs, because = back(reference, refers & ~is_purchase), back(cause, caused)
+    is_receipt = pc.starts_with(encoded.dictionary, RECEIPT_PREFIX)
+    is_receipt = is_receipt.to_numpy(zero_copy_only=False)[codes[:half][order]]
+    is_sent = pc.equal(read.till, "").to_numpy(zero_copy_only=False)[order]
+    is_open = refers & ~is_purchase & (belongs == 0)
+    is_open |= caused & (because == 0)
+    is_open |= is_purchase & is_sent & is_receipt
+    return belongs, because, is_open
 
 
 def _enrolled_days(person: Array, enrolled: Enrolled, zones: Zones) -> Array:

@@ -23,12 +23,12 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from sync_server.history.part import NAMES, OF_SALES, TYPES, Part, empty
+from sync_server.history.part import NAMES, OF_SALES, REFERS, TYPES, Part, empty
 from sync_server.journeys.arrow import pa, pq
 from sync_server.journeys.columns import Stores
 from sync_server.journeys.rows import Names, Vocabulary
 
-VERSION = 4
+VERSION = 5
 MANIFEST = "history.json"
 LOCK = "lock"
 READERS = "readers"
@@ -58,6 +58,8 @@ class Manifest(Struct, frozen=True):
     """Of the database's changes (`sync_server.journeys.marks`)."""
     change: int
     """Every change up to it is in the files."""
+    position: int
+    """Of the log: the rows of all events up to it are."""
     generation: int
     buckets: list[Bucket]
     kinds: list[str | None]
@@ -168,7 +170,7 @@ class Files:
                 file,
                 compression="zstd",
                 row_group_size=ROWS_A_GROUP,
-                use_dictionary=["kind", "channel", "store", "joins", *OF_SALES],
+                use_dictionary=["kind", "channel", "store", "joins", REFERS, *OF_SALES],
                 write_statistics=["person", "at_ms"],
             )
         with _durable(self._unpacked(name)) as file, pa.ipc.new_file(file, _SCHEMA) as writer:

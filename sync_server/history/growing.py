@@ -1,17 +1,37 @@
 """Reads persons who changed since a history was read: of who only got more, only that.
 
-Most who change bought once more, and what they did before lies all over the tables.
+Most who change bought once more, and what they did before lies all over the tables. What they got
+are the rows of the events that were projected since, which lie together, however long ago they
+happened: a till that comes back after a month costs what it brings.
 """
 
+from functools import cached_property
+from typing import NamedTuple
+
 from sync_server.history.arrays import Array, np
-from sync_server.history.part import ENROLLED, Part, joined
+from sync_server.history.looking import after, spans_of
+from sync_server.history.part import ENROLLED, REFERS, Part, empty, joined
 from sync_server.history.reading import Reader
+
+EVENTS_MAX = 200_000
+"""With more events since, the persons are read whole: it bounds what is in memory."""
+
+
+class Since(NamedTuple):
+    """What is new to a history."""
+
+    position: int
+    """Of the log: it has every row of the events up to it. It may have rows of later ones."""
+    upto: int
+    """Up to where the log is projected."""
+    redone: Array
+    """The persons, ascending, of whom a change since did more than add the rows of such events."""
 
 
 class Growing:
-    """A reader beside a history that has every change up to `since`."""
+    """A reader beside a history; everything that it reads is of one moment."""
 
-    def __init__(self, reader: Reader, since: int) -> None:
+    def __init__(self, reader: Reader, since: Since) -> None:
         self._reader = reader
         self._since = since
 
@@ -19,31 +39,63 @@ class Growing:
         """The rows of `persons` (ascending) as they are in the database; `before` are their rows in
         the history.
         """
-        part, grown = self._grown(before)
-        others = np.setdiff1d(persons, grown, assume_unique=True)
+        part = self._grown(before)
+        others = np.setdiff1d(persons, part.persons, assume_unique=True)
         return joined([part, self._reader.of(others.tolist())]) if len(others) else part
 
-    def _grown(self, before: Part) -> tuple[Part, Array]:
-        """Who has the rows of `before` and later ones, no others; with all of their rows."""
-        if not len(before):
-            return before, before.persons
-        last_ms = before.columns["at_ms"][before.ends - 1]
-        later, referring = self._reader.later(before.persons, last_ms)
-        # In this order: whoever changes in between has more rows, or a later change of the others.
-        who, rows, redone = self._reader.counted(before.persons)
-        order = np.argsort(who)
-        who, rows, redone = who[order], rows[order], redone[order]
-        known = _rows_of(before, who) + _rows_of(later, who)
-        is_grown = (redone <= self._since) & (rows == known)
-        grown = np.setdiff1d(who[is_grown], referring, assume_unique=True)
-        # Later rows come after the others of their person: the order of both is kept.
-        part = joined([before.of(grown), later.of(grown)])
-        if len(part):
-            enrolled = part.columns[ENROLLED]
-            part.columns[ENROLLED] = np.repeat(enrolled[part.starts], part.ends - part.starts)
-        return part, grown
+    @cached_property
+    def _new(self) -> Part | None:
+        """The rows of the events since; None: they are too many."""
+        first, last = self._since.position, self._since.upto
+        if last - first > EVENTS_MAX:
+            return None
+        return self._reader.of_events(first, last)
+
+    def _grown(self, before: Part) -> Part:
+        """All rows of those who have the rows of `before` and new ones among them."""
+        if not len(before) or self._new is None:
+            return empty()
+        new = self._new.of(before.persons)
+        apart = [self._since.redone, tied(before, new)]
+        # What names a purchase may name one of the other side.
+        apart += [part.person[part.columns[REFERS] != 0] for part in (before, new)]
+        grown = np.setdiff1d(before.persons, np.concatenate(apart))
+        return merged(before.of(grown), new.of(grown))
 
 
-def _rows_of(part: Part, persons: Array) -> Array:
-    first = np.searchsorted(part.person, persons, "left")
-    return np.searchsorted(part.person, persons, "right") - first
+def tied(before: Part, new: Part) -> Array:
+    """Those with new rows of an instant of which they had rows before: their order is not known
+    here, or they are the same.
+    """
+    at_ms = new.columns["at_ms"]
+    span = spans_of(before, new.person)
+    place = after(before, span, at_ms)
+    is_same = (place > span.first) & (before.columns["at_ms"][place - 1] == at_ms)
+    return new.person[is_same]
+
+
+def merged(before: Part, new: Part) -> Part:
+    """The rows of both, by person and time; nobody is `tied`, nor has rows in `new` alone."""
+    if not len(new):
+        return before
+    # New rows are in order, too: each goes before the first row of its person that is later.
+    place = after(before, spans_of(before, new.person), new.columns["at_ms"])
+    came = place + np.arange(len(new))
+    is_old = np.ones(len(before) + len(new), bool)
+    is_old[came] = False
+    stayed = np.flatnonzero(is_old)
+    columns: dict[str, Array] = {}
+    for name, column in before.columns.items():
+        both = np.empty(len(is_old), column.dtype)
+        both[stayed], both[came] = column, new.columns[name]
+        columns[name] = both
+    for name in ("belongs", "caused"):
+        # So many rows before it: others may have come between.
+        for part, rows in ((before, stayed), (new, came)):
+            back = part.columns[name]
+            named = np.flatnonzero(back)
+            columns[name][rows[named]] = rows[named] - rows[named - back[named]]
+    both = Part(columns)
+    enrolled = before.columns[ENROLLED][before.starts]
+    both.columns[ENROLLED] = np.repeat(enrolled, both.ends - both.starts)
+    return both

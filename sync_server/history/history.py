@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
+from sqlalchemy import Connection
 
 from sync_server.database import Database
 from sync_server.errors import Refused
@@ -21,11 +22,12 @@ from sync_server.follower import Did, Follower
 from sync_server.history.arranged import Zones
 from sync_server.history.arrays import np
 from sync_server.history.files import Files, Manifest, zones_of
-from sync_server.history.growing import Growing
+from sync_server.history.growing import Growing, Since
 from sync_server.history.ledger import Ledger
 from sync_server.history.ledger_reading import Days, caught_up
+from sync_server.history.news import REBUILD_PERSONS_MIN, News, after, read_news
 from sync_server.history.part import Part
-from sync_server.history.reading import PERSONS_A_QUERY, reader
+from sync_server.history.reading import PERSONS_A_QUERY, reader_in
 from sync_server.history.standing import (
     Asked,
     Counts,
@@ -37,7 +39,13 @@ from sync_server.history.state import State, frozen, manifest_fits
 from sync_server.history.view import Layer, Parts, Result, View
 from sync_server.history.writing import compacted, rebuilt
 from sync_server.journeys.columns import read_stores
-from sync_server.journeys.marks import Changed, Newest, read_changed, read_newest
+from sync_server.journeys.marks import (
+    Changed,
+    Newest,
+    read_changed,
+    read_newest,
+    read_redone,
+)
 from sync_server.journeys.rows import Vocabulary
 from sync_server.office import Office
 
@@ -49,8 +57,6 @@ OVERLAY_ROWS_LIMIT = 2 * OVERLAY_ROWS_MAX
 OVERLAY_S_MAX = 6 * 3_600.0
 GONE_S_MAX = 900.0
 """After so long the rows of who is gone (erased, or joined to somebody) leave the files."""
-REBUILD_PERSONS_MIN = 100_000
-"""With more persons changed at once, and a quarter of all, reading everything anew is quicker."""
 PREPARED_WAIT_S_MAX = 5.0
 BUSY_WAIT_S_MAX = 10.0
 TRIES = 3
@@ -59,7 +65,6 @@ RETRY_S = 5
 FOLLOW_S = 1.0
 """From one taking up to the next. Who asks takes up the rest; so that they find little to do."""
 STOP_WAIT_S_MAX = 10.0
-LAST_CHANGE = 2**63 - 1
 
 log = structlog.get_logger("history")
 
@@ -195,7 +200,7 @@ class History:
         since = manifest.change if manifest else 0
         with self.database.read() as connection:
             newest = read_newest(connection)
-            behind = read_changed(connection, _after(since), newest.number, REBUILD_PERSONS_MIN)
+            behind = read_changed(connection, after(since), newest.number, REBUILD_PERSONS_MIN)
         return Status(manifest, newest.number, len(behind), self.files.is_written())
 
     # ------------------------------------------------------------ following
@@ -352,6 +357,7 @@ class History:
             manifest_id,
             newest.era,
             manifest.change,
+            manifest.position,
         )
         self._overlaid_since_s = self._gone_since_s = None
         self._is_ready.set()
@@ -385,11 +391,13 @@ class History:
             # was counted is not what the view is made of any more.
             self._forget()
         view = state.view.over(base, manifest.change)
+        is_ahead = manifest.change > state.change
         self._state = state._replace(
             view=view,
             manifest=manifest,
             manifest_id=manifest_id,
-            change=max(state.change, manifest.change),
+            change=manifest.change if is_ahead else state.change,
+            position=manifest.position if is_ahead else state.position,
         )
         self._overlaid_since_s = self._monotonic() if view.layers else None
         self._gone_since_s = self._monotonic() if len(view.gone()) else None
@@ -419,53 +427,48 @@ class History:
         state = self._state
         if state is None:
             return None
-        some: Sequence[Changed] = ()
-        with self.database.read() as connection:
-            newest, stores = read_newest(connection), read_stores(connection)
-            zone_of = zones_of(stores)
-            is_of_today = state.fits(newest, zone_of)
-            if is_of_today and newest.number > state.change:
-                # In one statement, and to the end: who changes again meanwhile is not left out.
-                some = read_changed(
-                    connection, _after(state.change), LAST_CHANGE, REBUILD_PERSONS_MIN
+        with self.database.snapshot() as connection:
+            news = read_news(connection, state)
+            if news.are_too_many:
+                self._tell(
+                    "so many changed that everything is read anew", persons=len(news.changed)
                 )
-                if len(some) >= REBUILD_PERSONS_MIN:
-                    everybody = sum(len(part.persons) for part in state.view.base)
-                    many = max(REBUILD_PERSONS_MIN, everybody // 4)
-                    some = read_changed(connection, _after(state.change), LAST_CHANGE, many)
-                    if len(some) >= many:
-                        self._tell("so many changed that everything is read anew", persons=many)
-                        self.files.withdraw()
-                        is_of_today = False
-            if is_of_today and (with_ledger or self._ledger is None):
-                zones = state.zones if zone_of == state.zone_of else Zones(stores)
-                days = Days(stores, zones)
-                self._ledger = caught_up(connection, days, newest, self._ledger)
-        if not is_of_today:
-            self._lose()
-            return None
-        if zone_of != state.zone_of:
-            state = state._replace(zone_of=zone_of, zones=Zones(stores))
-        self._state = state = state._replace(era=newest.era)
-        if some:
-            self._take_up(state, some, newest)
+                self.files.withdraw()
+            if not news.fits or news.are_too_many:
+                self._lose()
+                return None
+            if with_ledger or self._ledger is None:
+                days = Days(news.stores, news.zones)
+                self._ledger = caught_up(connection, days, news.newest, self._ledger)
+            newest = news.newest
+            state = state._replace(zone_of=news.zone_of, zones=news.zones, era=newest.era)
+            self._state = state
+            if news.changed:
+                self._take_up(connection, state, news)
+            else:
+                self._state = state._replace(change=newest.number, position=newest.position)
         return self._state
 
-    def _take_up(self, state: State, changed: Sequence[Changed], newest: Newest) -> None:
-        """Reads who changed; they are all up to the last of them, and up to `newest`."""
-        opened = Growing(reader(self.database, state.vocabulary, state.zones), state.change)
+    def _take_up(self, connection: Connection, state: State, news: News) -> None:
+        """Reads who changed."""
+        newest, changed = news.newest, news.changed
+        redone = np.unique(np.array(read_redone(connection, state.change), np.int64))
+        opened = Growing(
+            reader_in(connection, state.vocabulary, state.zones),
+            Since(state.position, newest.position, redone),
+        )
         for start in range(0, len(changed), PERSONS_A_QUERY):
             chunk = changed[start : start + PERSONS_A_QUERY]
             is_last = start + PERSONS_A_QUERY >= len(changed)
-            upto = max(newest.number, chunk[-1].change) if is_last else chunk[-1].change - 1
+            upto = newest if is_last else state.before(chunk[-1].change)
             state = self._take(state, chunk, opened, upto)
             if state.view.overlay_rows > OVERLAY_ROWS_LIMIT:
                 return
 
     def _take(
-        self, state: State, changed: Sequence[Changed], opened: Growing, change: int
+        self, state: State, changed: Sequence[Changed], opened: Growing, upto: Newest
     ) -> State:
-        """Takes up some persons; after that every change up to `change` is taken up."""
+        """Takes up some persons; after that every change up to `upto` is taken up."""
         by_person = sorted(changed)
         persons = np.array([one.person for one in by_person], np.int64)
         changes = np.array([one.change for one in by_person], np.int64)
@@ -475,7 +478,8 @@ class History:
         self._state = taken = state._replace(
             view=view,
             named=frozen(state.vocabulary, state.named),
-            change=max(state.change, change),
+            change=upto.number,
+            position=upto.position,
         )
         self._deltas.add(before, layer.part)
         now_s = self._monotonic()
@@ -497,11 +501,6 @@ def history_for(office: Office) -> History | None:
     if not office.settings.keeps_history:
         return None
     return History(office.database, office.settings.data_dir, office.now_ms)
-
-
-def _after(change: int) -> Changed:
-    """Before the first person of the next change."""
-    return Changed(-1, change + 1)
 
 
 def _cores() -> int:

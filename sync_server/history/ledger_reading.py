@@ -63,7 +63,7 @@ def caught_up(
     """
     if not (sale_days.is_whole(connection) and first_taken.is_whole(connection)):
         return None
-    if ledger is not None and (ledger.era, ledger.change) == newest:
+    if ledger is not None and (ledger.era, ledger.change) == (newest.era, newest.number):
         return ledger
     if ledger is None or ledger.era != newest.era or ledger.change > newest.number:
         return _whole(connection, of, newest)

@@ -1,7 +1,7 @@
 """Whole persons' touchpoints as columns: sorted, taken apart, put together. Pure.
 
 The columns are those of `sync_server.journeys.rows.COLUMNS` as NumPy arrays; `enrolled`, the day
-the row's person became a member, `NO_DAY` when that is not known; and `OF_SALES`.
+the row's person became a member, `NO_DAY` when that is not known; `REFERS`; and `OF_SALES`.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,21 @@ from sync_server.journeys.rows import COLUMNS
 
 NO_DAY = -(2**31)
 ENROLLED = "enrolled"
+REFERS = "refers"
+"""1 of a row that names a purchase which is not before it among the person's rows, or may be named
+as if it were a till's sale: what comes may be that purchase. 0 of all others."""
 OF_SALES = ("campaign", "till", "how", "lines", "tenths", "failed_scans", "voided_lines")
 """What the fold does not read: the campaign and the till of a row, and of a till's sale how it was
 linked and the numbers of its checkout; `lines` is `NO_SALE` of every other row. `tenths` of a
 second it took; -1: that was not measured."""
 NO_SALE = -1
-NAMES = (*(name for name, _ in COLUMNS), ENROLLED, *OF_SALES)
+NAMES = (*(name for name, _ in COLUMNS), ENROLLED, REFERS, *OF_SALES)
 TYPES: dict[str, Any] = {
     name: np.dtype(code)
-    for name, code in (*COLUMNS, (ENROLLED, "i"), *((name, "i") for name in OF_SALES))
+    for name, code in (
+        *(*COLUMNS, (ENROLLED, "i"), (REFERS, "b")),
+        *((name, "i") for name in OF_SALES),
+    )
 }
 SALES = -1
 ROW_BYTES = sum(kind.itemsize for kind in TYPES.values())

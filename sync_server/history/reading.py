@@ -6,19 +6,20 @@ locks (sqlite.org, "How To Corrupt An SQLite Database File", 2.2.1).
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
 from sync_server.database import Database
 from sync_server.history.arranged import MISSING, Enrolled, Read, Zones, arranged
-from sync_server.history.arrays import Array, np
+from sync_server.history.arrays import np
 from sync_server.history.part import NO_SALE, Part, empty
 from sync_server.journeys.arrow import pa, pc
 from sync_server.journeys.rows import Vocabulary
-from sync_server.journeys.touchpoint import PURCHASE
 
 PERSONS_A_QUERY = 5_000
+EVENTS_A_QUERY = 5_000
 SEPARATOR = "\x1f"
 """Between texts. Where a text has it, the rows are read one by one."""
 
@@ -56,21 +57,14 @@ _OF = """
     ON t.kind = 'purchase' AND s.till_id = t.till_id AND s.epoch = t.epoch AND s.seq = t.seq
 """
 """Touchpoints, and the sale where one is that. A sale and its touchpoint are of one person."""
-_LATER = """
-    FROM (SELECT column1 AS who, column2 AS since_ms FROM (VALUES {0}) AS v) k
-    JOIN touchpoint t ON t.person = k.who AND t.occurred_at_ms > k.since_ms
+_OF_EVENTS = """
+    FROM event_log e
+    JOIN touchpoint t
+    ON t.till_id = e.till_id AND t.epoch = e.epoch AND t.seq = e.seq AND t.person IS NOT NULL
     LEFT JOIN sale s
     ON t.kind = 'purchase' AND s.till_id = t.till_id AND s.epoch = t.epoch AND s.seq = t.seq
     AND s.person = t.person
-"""
-_COUNTED: dict[str, tuple[str, Any]] = {
-    "person": ("t.person", _NUMBER),
-    "rows": ("COUNT(*)", _NUMBER),
-    "redone": ("MAX(c.redone)", _NUMBER),
-}
-_OF_MARKED = """
-    FROM touchpoint t JOIN person_change c ON c.person = t.person
-    WHERE t.person IN ({0}) GROUP BY t.person
+    WHERE e.position > {0} AND e.position <= {1}
 """
 _MEMBER: dict[str, tuple[str, Any]] = {
     "person": ("person", _NUMBER),
@@ -94,31 +88,20 @@ class Reader:
         """The rows of `persons`, at most `PERSONS_A_QUERY`."""
         return self._part(f"person IN ({','.join(map(str, persons))})") if persons else empty()
 
-    def later(self, persons: Array, at_ms: Array) -> tuple[Part, Array]:
-        """The rows of `persons` (ascending) that are later than each one's instant; and who of them
-        has one that may refer to others.
+    def of_events(self, since: int, upto: int) -> Part:
+        """The rows that the events after position `since`, up to `upto`, made.
 
-        Of the others the rows are as they would be among all of theirs, but for `ENROLLED`.
+        They are as they would be among all rows of their persons, but for `ENROLLED` and for what
+        they refer to among the others (`REFERS`).
         """
-        since = ",".join(
-            f"({person},{at})" for person, at in zip(persons.tolist(), at_ms.tolist(), strict=True)
-        )
-        found = self._ask(_TOUCHPOINT, _LATER.format(since))
-        refers = pc.and_(
-            pc.not_equal(found["reference"], ""), pc.not_equal(found["kind"], PURCHASE)
-        )
-        refers = pc.or_(refers, pc.not_equal(found["cause"], ""))
-        read = Read(*(found[name] for name in Read._fields))
-        part = arranged(read, NOBODY_ENROLLED, self._vocabulary, self._zones)
-        return part, np.unique(found["person"][refers.to_numpy(zero_copy_only=False)])
-
-    def counted(self, persons: Array) -> tuple[Array, Array, Array]:
-        """Those of `persons` who have rows, in any order; how many; and which change did more than
-        add rows last (`PersonChange.redone`).
-        """
-        whose = ",".join(map(str, persons.tolist()))
-        found = self._ask(_COUNTED, _OF_MARKED.format(whose))
-        return found["person"], found["rows"], found["redone"]
+        lots = [
+            self._ask(_TOUCHPOINT, _OF_EVENTS.format(above, min(above + EVENTS_A_QUERY, upto)))
+            for above in range(since, upto, EVENTS_A_QUERY)
+        ]
+        if not lots:
+            return empty()
+        read = Read(*(_joined([lot[name] for lot in lots]) for name in Read._fields))
+        return arranged(read, NOBODY_ENROLLED, self._vocabulary, self._zones)
 
     def end_of(self, above: int, rows: int) -> int | None:
         """The person above `above` who has the `rows`-th row from there; None: there are fewer."""
@@ -152,6 +135,11 @@ def reader(database: Database, vocabulary: Vocabulary, zones: Zones) -> Reader:
             return _ask(connection, columns, rest)
 
     return Reader(ask, vocabulary, zones)
+
+
+def reader_in(connection: Connection, vocabulary: Vocabulary, zones: Zones) -> Reader:
+    """A reader whose questions are all in the transaction of `connection`."""
+    return Reader(partial(_ask, connection), vocabulary, zones)
 
 
 def _ask(connection: Connection, columns: Columns, rest: str) -> Columns:
@@ -199,3 +187,9 @@ def _split(text: str | None, rows: int) -> Any:
     if not rows:
         return pa.array([], _TEXT)
     return pc.split_pattern(pa.array([text], pa.large_string()), SEPARATOR).flatten().cast(_TEXT)
+
+
+def _joined(columns: Sequence[Any]) -> Any:
+    if isinstance(columns[0], np.ndarray):
+        return np.concatenate(columns)
+    return pa.concat_arrays(columns)

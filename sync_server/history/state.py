@@ -28,6 +28,8 @@ class State(NamedTuple):
     """Of the database's changes; "" before the first."""
     change: int
     """Every change up to it is in the view."""
+    position: int
+    """Every row of the log's events up to it is in the view, but for later changes."""
 
     def fits(self, newest: Newest, zone_of: dict[str, str]) -> bool:
         """Whether it is of this database, not ahead of it, and of its stores' days."""
@@ -36,6 +38,10 @@ class State(NamedTuple):
             and self.change <= newest.number
             and is_counted_alike(self.vocabulary.stores.names, self.zone_of, zone_of)
         )
+
+    def before(self, change: int) -> Newest:
+        """How far it is when every change before `change` is taken up, perhaps not all of that."""
+        return Newest(self.era, max(self.change, change - 1), self.position)
 
     def goes_on_in(self, manifest: Manifest) -> bool:
         """Whether files of another process can go under the layers: its codes and days mean the

@@ -44,7 +44,7 @@ def compacted(files: Files, state: State, now_ms: int) -> tuple[Manifest, int]:
     changed = state.view.changed_buckets() if len(state.view.overlaid) else []
     for number in changed:
         buckets[number] = files.write(bucket_name(generation, number), state.view.bucket(number))
-    newest = Newest(state.era, state.change)
+    newest = Newest(state.era, state.change, state.position)
     manifest = _manifest(newest, generation, buckets, state.named, state.zone_of, now_ms)
     return manifest, len(changed)
 
@@ -62,6 +62,7 @@ def _manifest(
         secrets.token_hex(ID_BYTES),
         newest.era,
         newest.number,
+        newest.position,
         generation,
         list(buckets),
         list(names.kinds.names),

@@ -9,15 +9,17 @@ import secrets
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select, tuple_, update
+from sqlalchemy import Connection, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlmodel import col
 
 from sync_server.bulk import merge_rows
-from sync_server.tables import ChangeCount, DayChange, PersonChange, Table
+from sync_server.tables import ChangeCount, Cursor, DayChange, PersonChange, Table
 
 ONLY_ROW = 1
+LOG = "log"
+"""The projection's cursor over the log."""
 EVERY_DAY = -(2**31)
 """Stands for all days of all stores; the store is ""."""
 
@@ -30,6 +32,8 @@ class Newest(NamedTuple):
 
     era: str
     number: int
+    position: int = 0
+    """Up to where the log is projected, with that change."""
 
 
 class Changed(NamedTuple):
@@ -55,7 +59,8 @@ def mark(
     added: Collection[int] = frozenset(),
 ) -> None:
     """`persons` are those whose touchpoints this transaction changed, `added` those who only got
-    more of them, `days` those whose sales or vouchers it changed; call it late in it.
+    more of them, all of events by which it moves the projection on; `days` those whose sales or
+    vouchers it changed; call it late in it.
 
     From here on others who mark wait until this transaction ends.
     """
@@ -85,7 +90,11 @@ def mark_everybody(connection: Connection) -> None:
 
 def read_newest(connection: Connection) -> Newest:
     """The last change; number 0 before the first."""
-    found = connection.execute(select(col(ChangeCount.era), col(ChangeCount.number))).first()
+    # In one statement: both are of the same moment.
+    projected = select(col(Cursor.position)).where(col(Cursor.name) == LOG).scalar_subquery()
+    found = connection.execute(
+        select(col(ChangeCount.era), col(ChangeCount.number), func.coalesce(projected, 0))
+    ).first()
     return Newest("", 0) if found is None else Newest(*found)
 
 
@@ -101,6 +110,13 @@ def read_changed(
         .limit(persons_max)
     )
     return [Changed(*row) for row in found]
+
+
+def read_redone(connection: Connection, since: int) -> Sequence[int]:
+    """Of whom a change after change `since` did more than add touchpoints."""
+    change, redone = col(PersonChange.change), col(PersonChange.redone)
+    found = select(col(PersonChange.person)).where(change > since, redone > since)
+    return connection.execute(found).scalars().all()
 
 
 def read_changed_days(connection: Connection, since: int) -> Sequence[ChangedDay]:

@@ -9,7 +9,7 @@ import unicodedata
 from hashlib import sha256
 from typing import NamedTuple
 
-from wire.identifiers import identifier_token
+from wire.identifiers import RECEIPT_PREFIX, identifier_token
 
 EMAIL_CHARS_MAX = 254
 """RFC 5321, section 4.5.3.1.3, less the two angle brackets."""
@@ -39,7 +39,6 @@ THREADED = frozenset({MEMBER, CARD, EMAIL, PHONE, ORDER, PAYMENT, WEB})
 
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_RECEIPT_PREFIX = "KR."
 
 
 class Carried(NamedTuple):
@@ -145,9 +144,9 @@ def purchase_domain(reference: str) -> str:
 
 def parse_receipt(code: str) -> Receipt | None:
     """What `wire.identifiers.receipt_code` made; None for any other text."""
-    if not code.startswith(_RECEIPT_PREFIX):
+    if not code.startswith(RECEIPT_PREFIX):
         return None
-    till, _, numbers = code.removeprefix(_RECEIPT_PREFIX).rpartition(".")
+    till, _, numbers = code.removeprefix(RECEIPT_PREFIX).rpartition(".")
     till, _, epoch = till.rpartition(".")
     if not till or not _is_number(epoch) or not _is_number(numbers):
         return None

@@ -8,10 +8,10 @@ from sqlmodel import col
 
 from sync_server.bulk import find_rows
 from sync_server.database import upsert
+from sync_server.journeys.marks import LOG
 from sync_server.keys import OfficeKeys
 from sync_server.members_projection import MEMBERS
 from sync_server.projection_rows import cursor
-from sync_server.projector import LOG
 from sync_server.tables import (
     Cursor,
     EventLog,

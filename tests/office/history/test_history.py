@@ -1,19 +1,20 @@
 """History: whatever comes in whatever order, the figures are those of counting from zero."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlmodel import col
 
 from sync_server.database import Database, upsert
-from sync_server.history import building, standing, view, writing
+from sync_server.history import building, growing, news, standing, view, writing
 from sync_server.history import history as history_module
 from sync_server.history.history import (
     GONE_S_MAX,
@@ -28,7 +29,7 @@ from sync_server.history.view import View
 from sync_server.journeys import sale_days
 from sync_server.journeys.arrow import pa, pq
 from sync_server.journeys.filters import Filters
-from sync_server.journeys.marks import mark
+from sync_server.journeys.marks import LOG, mark
 from sync_server.journeys.model import Trade
 from sync_server.journeys.model_file import load_models
 from sync_server.journeys.rfm import RfmName
@@ -39,6 +40,8 @@ from sync_server.projection import touchpoint
 from sync_server.registry.stores import add_store
 from sync_server.tables import (
     ChannelMetric,
+    Cursor,
+    EventLog,
     Holdout,
     Person,
     PersonChange,
@@ -68,6 +71,14 @@ METRIC: dict[str, Any] = {
     "value_thousandths": 1,
     "received_at_ms": 0,
 }
+EVENT: dict[str, Any] = {
+    "received_at_ms": 0,
+    "at_ms": 0,
+    "clock_offset_ms": 0,
+    "kind": "sale",
+    "chain_hash": b"",
+    "body": b"",
+}
 EXAMPLES = int(os.environ.get("KLANTREIS_EXAMPLES", "6"))
 """Of orders of arrival, over each database; a longer proof sets more."""
 
@@ -89,6 +100,7 @@ class Office:
         self.database = database
         self.directory = directory
         self.clock = Clock()
+        self.logged = 0
         self.history = self.open()
         with database.write() as connection:
             for store, zone in (("north", "Europe/Amsterdam"), ("far", "America/New_York")):
@@ -129,11 +141,28 @@ class Office:
                     upsert(connection, Person, [enrolled], update=("enrolled_at_ms",))
             if marked:
                 who = {person for person in persons if person is not None}
-                only_added = not before and all(row["kind"] != "enrolment" for row in rows)
+                only_added = not before and all(
+                    row["till_id"] and row["kind"] != "enrolment" for row in rows
+                )
                 if only_added:
+                    self._log(connection, rows)
                     mark(connection, (), added=who)
                 else:
                     mark(connection, who)
+
+    def _log(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        """The events of touchpoints, projected: a till's event is there once."""
+        events = {(row["till_id"], row["epoch"], row["seq"]) for row in rows}
+        for key in sorted(events):
+            event = dict(zip(("till_id", "epoch", "seq"), key, strict=True))
+            found = delete(EventLog).where(
+                *(col(getattr(EventLog, k)) == v for k, v in event.items())
+            )
+            connection.execute(found)
+            self.logged += 1
+            connection.execute(insert(EventLog), {**EVENT, **event, "position": self.logged})
+        cursor = {"name": LOG, "position": self.logged}
+        upsert(connection, Cursor, [cursor], update=("position",))
 
     def erase(self, person: int) -> None:
         """Takes a person's touchpoints away."""
@@ -431,24 +460,19 @@ def test_rows_newer_than_the_change_they_were_read_for_are_not_counted_twice(
     here: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here.put(moment(1, 1, 1), moment(2, 2, 2))
-    here.require_same()
-    other = here.open()
-    other.current()
-    here.put(moment(3, 1, 3))
-    here.history.current()
-    read = Reader.later
+    spread_out = writing.spread_out
 
-    def late(self: Reader, *asked: Any) -> tuple[Part, Any]:
-        monkeypatch.setattr(Reader, "later", read)
+    def late(*asked: Any) -> Any:
         here.put(moment(4, 1, 40, "web_visit"))
-        return read(self, *asked)
+        return spread_out(*asked)
 
-    monkeypatch.setattr(Reader, "later", late)
-    assert other.compact()
+    monkeypatch.setattr(writing, "spread_out", late)
+    assert here.open().rebuild()  # of before number 4, which is in it
+    monkeypatch.setattr(writing, "spread_out", spread_out)
     here.require_same()
     here.put(moment(5, 1, 50))
     here.require_same()
-    here.require_same(other)
+    here.require_same(here.open())
 
 
 def test_who_changed_beyond_one_reading_of_marks_is_not_forgotten(
@@ -456,7 +480,7 @@ def test_who_changed_beyond_one_reading_of_marks_is_not_forgotten(
 ) -> None:
     here.put(*(moment(number, number, number) for number in range(1, 60)))
     here.require_same()
-    monkeypatch.setattr(history_module, "REBUILD_PERSONS_MIN", 3)
+    monkeypatch.setattr(news, "REBUILD_PERSONS_MIN", 3)
     here.put(*(moment(number + 100, number, number) for number in range(1, 9)))
     here.require_same()
     assert here.history.current().view.overlay_rows > 0
@@ -626,7 +650,7 @@ def test_files_that_cannot_be_written_are_told_of(here: Office) -> None:
 def test_so_many_changes_are_read_anew(here: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     here.put(*(moment(number, number % 7, number) for number in range(1, 60)))
     here.history.current()
-    monkeypatch.setattr(history_module, "REBUILD_PERSONS_MIN", 3)
+    monkeypatch.setattr(news, "REBUILD_PERSONS_MIN", 3)
     here.put(*(moment(number, number % 7, number + 1) for number in range(1, 60)))
     here.require_same()
     assert here.history.current().view.overlay_rows == 0
@@ -652,43 +676,126 @@ def test_files_are_this_users_alone(here: Office) -> None:
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
 
 
-def test_of_who_only_got_more_only_that_is_read(
-    here: Office, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> "Readings":
+    """What is read of the database."""
+    found = Readings()
+    of, of_events = Reader.of, Reader.of_events
+
+    def told_of(self: Reader, persons: Any) -> Part:
+        found.whole.extend(persons)
+        return of(self, persons)
+
+    def told_of_events(self: Reader, since: int, upto: int) -> Part:
+        part = of_events(self, since, upto)
+        found.rows += len(part)
+        return part
+
+    monkeypatch.setattr(Reader, "of", told_of)
+    monkeypatch.setattr(Reader, "of_events", told_of_events)
+    return found
+
+
+class Readings:
+    """Whose rows were read, all of them, and how many rows of others."""
+
+    def __init__(self) -> None:
+        self.whole: list[int] = []
+        self.rows = 0
+
+
+def test_of_who_only_got_more_only_that_is_read_however_old_it_is(
+    here: Office, read: "Readings"
 ) -> None:
     here.put(*(moment(number, number % 7, number) for number in range(1, 60)))
     here.require_same()
-    monkeypatch.setattr(Reader, "of", None)
-    here.put(moment(60, 3, 100), moment(61, 3, 100, "web_visit"), moment(62, 4, 120))
+    here.put(moment(60, 3, 100), moment(61, 3, 100, "web_visit"), moment(62, 4, 0))
     here.require_same()
-    assert (
-        here.history.current().view.rows
-        == 59 + sum(1 for number in range(1, 60) if number % 7 in (3, 4)) + 3
-    )
+    assert (read.whole, read.rows) == ([], 3)
+    here.put(moment(63, 3, 1), moment(64, 4, 1))
+    here.require_same()
+    assert (read.whole, read.rows) == ([], 5)
+    assert here.history.compact()
+    here.put(moment(65, 3, 2))
+    here.require_same()
+    here.require_same(here.open())
+    assert (read.whole, read.rows) == ([], 7)
+
+
+def test_a_till_that_was_away_costs_what_it_brings_however_much_its_persons_have(
+    here: Office, read: "Readings"
+) -> None:
+    here.put(*(moment(number, 3, number) for number in range(1, 90)))
+    here.require_same()
+    for day in range(40):
+        here.put(moment(100 + day, 3, day, occurred_at_ms=(FIRST_DAY + day) * DAY_MS + day))
+        here.history.current()
+    here.require_same()
+    assert (read.whole, read.rows) == ([], 40)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"day": 0},
         {"kind": "return", "reference": receipt_code("till-1", 1, 3)},
         {"cause": receipt_code("till-1", 1, 3)},
+        {"day": 3, "number": 66},
         {"number": 3},
+        {"kind": "enrolment"},
     ],
-    ids=["earlier", "of a purchase", "because of a purchase", "another"],
+    ids=["of a purchase", "because of a purchase", "of the same instant", "another", "enrolled"],
 )
-def test_who_got_what_is_not_last_or_names_a_purchase_is_read_whole(
-    here: Office, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+def test_who_got_what_may_change_other_rows_is_read_whole(
+    here: Office, read: "Readings", change: dict[str, Any]
 ) -> None:
     here.put(*(moment(number, number % 7, number) for number in range(1, 60)))
     here.require_same()
-    read, whole = Reader.of, list[int]()
-
-    def told(self: Reader, persons: Any) -> Part:
-        whole.extend(persons)
-        return read(self, persons)
-
-    monkeypatch.setattr(Reader, "of", told)
     given: dict[str, Any] = {"number": 60, "person": 3, "day": 100, **change}
     here.put(moment(**given))
     here.require_same()
-    assert whole == [3]
+    assert read.whole == [3]
+
+
+@pytest.mark.parametrize(
+    "named", [{"kind": "return"}, {"kind": "web_visit", "cause": receipt_code("till-1", 1, 60)}]
+)
+def test_what_names_a_purchase_that_comes_later_finds_it(
+    here: Office, read: "Readings", named: dict[str, Any]
+) -> None:
+    here.put(
+        moment(1, 3, 1),
+        moment(2, 3, 50, **{"reference": receipt_code("till-1", 1, 60), **named}),
+    )
+    here.require_same()
+    here.put(moment(60, 3, 40))
+    here.require_same()
+    assert read.whole == [3]
+
+
+def test_what_a_row_refers_to_stays_the_same_when_others_come_between(
+    here: Office, read: "Readings"
+) -> None:
+    receipt = receipt_code("till-1", 1, 3)
+    here.put(
+        moment(3, 3, 3),
+        moment(20, 3, 20, "return", reference=receipt),
+        moment(30, 3, 30, "voucher_redeemed", cause=receipt),
+    )
+    here.require_same()
+    here.put(*(moment(40 + day, 3, day) for day in (5, 6, 25)))
+    here.require_same()
+    assert read.whole == []
+    rows = here.history.current().view.of(np.array([3])).columns
+    assert rows["belongs"].tolist() == [0, 0, 0, 3, 0, 0]
+    assert rows["caused"].tolist() == [0, 0, 0, 0, 0, 5]
+
+
+def test_so_many_events_that_they_do_not_go_into_memory_are_read_by_person(
+    here: Office, read: "Readings", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.put(*(moment(number, number % 7, number) for number in range(1, 60)))
+    here.require_same()
+    monkeypatch.setattr(growing, "EVENTS_MAX", 1)
+    here.put(moment(60, 3, 100), moment(61, 4, 100))
+    here.require_same()
+    assert read.whole == [3, 4]
