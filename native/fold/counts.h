@@ -12,6 +12,7 @@ struct Counting {
     int32_t cohort;               /* month of the person's first purchase; -1 before it */
     uint64_t months_seen;         /* bit n: n months after it */
     int went_wrong;
+    int is_all;                   /* all that was walked but its first trip is asked about */
 };
 
 INLINE int is_store_asked(const struct Counting *n, uint16_t store) {
@@ -42,6 +43,21 @@ INLINE void count_purchase(struct Counting *n, int32_t day, uint16_t store) {
     else n->months_seen |= (uint64_t)1 << since;
 }
 
+/* Purchases of days that ascend, the person's first ones, of any store. */
+INLINE void count_days(struct Counting *n, const int32_t *day, int32_t count) {
+    const int16_t *months = n->t->months;
+    int32_t last = day[count - 1];
+    if (LIKELY(day[0] >= 0 && last <= DAY_MAX && months[last] - months[day[0]] < RECENT_MONTHS)) {
+        int32_t cohort = months[day[0]];
+        uint64_t seen = 0;
+        for (int32_t k = 0; k < count; k++) seen |= (uint64_t)1 << (months[day[k]] - cohort);
+        n->cohort = cohort;
+        n->months_seen = seen;
+    } else {
+        for (int32_t k = 0; k < count; k++) count_purchase(n, day[k], NO_STORE);
+    }
+}
+
 static void count_answer(Tally *t, const Rules *r, int32_t kind, int32_t value, int before) {
     if (!is_answer(r, kind, value)) return;
     if (kind == r->rating) t->sum.ratings[(before + 1) * (RATING_MAX + 1) + value]++;
@@ -68,7 +84,7 @@ static int count_months(const struct Counting *n) {
     return went_wrong;
 }
 
-INLINE int count_trip(Tally *t, const Rules *r, const Trip *trip) {
+INLINE int count_trip(Tally *t, const Rules *r, const Trip *trip, Waiting *waiting) {
     int is_loop = trip->caused_by != NO_TRIP, went_wrong = FINE;
     int32_t P = r->phases, way = trip->way + P + trip->outcome;
     t->sum.loops += is_loop;
@@ -84,17 +100,17 @@ INLINE int count_trip(Tally *t, const Rules *r, const Trip *trip) {
     t->sum.answered += trip->is_answered;
     t->buying_trips[trip->store]++;
     t->buying_cents[trip->store] += trip->cents;
-    went_wrong |= spread_add(&t->spread, P + is_loop, (trip->bought_ms - trip->opened_ms) / MINUTE_MS);
-    if (trip->days_since != NO_DAYS) went_wrong |= spread_add(&t->spread, P + 2 + is_loop, trip->days_since);
+    went_wrong |= wait_for(&t->spread, waiting, P + is_loop, (trip->bought_ms - trip->opened_ms) / MINUTE_MS);
+    if (trip->days_since != NO_DAYS) went_wrong |= wait_for(&t->spread, waiting, P + 2 + is_loop, trip->days_since);
     return went_wrong;
 }
 
-INLINE int count_step(Tally *t, const Trip *trip, const Step *step) {
+INLINE int count_step(Tally *t, const Trip *trip, const Step *step, Waiting *waiting) {
     t->ways[step->way]++;
     t->ways_cents[step->way] += trip->cents;
     t->sum.reached[step->phase] += step->is_new_to_trip;
     if (step->ended_ms == NOT_ENDED) return FINE;
-    return spread_add(&t->spread, step->phase, (step->ended_ms - step->began_ms) / MINUTE_MS);
+    return wait_for(&t->spread, waiting, step->phase, (step->ended_ms - step->began_ms) / MINUTE_MS);
 }
 
 /* A trip's purchases are all of one day, and one purchase by rule 3. */
@@ -112,7 +128,8 @@ static int keep_buyer(Tally *t, const Person *p, const struct Counting *n, int64
     return FINE;
 }
 
-static int count_person(Tally *t, const Rules *r, const Window *w, const struct Counting *n, int64_t person) {
+INLINE int count_person_of(Tally *t, const Rules *r, const Window *w, const struct Counting *n, int64_t person,
+                           const int is_all) {
     Person *p = &t->scratch;
     int64_t lapse_day = 0, trips = 0;
     int lapsed = has_lapsed(p, r, w->now_day, &lapse_day), went_wrong = n->went_wrong | count_months(n);
@@ -130,23 +147,31 @@ static int count_person(Tally *t, const Rules *r, const Window *w, const struct 
     }
     if (t->keeps_buyers) went_wrong |= keep_buyer(t, p, n, person);
     int has_bought_here = 0;
-    for (Trip *trip = p->trip + p->first_trip, *end = p->trip + p->trips; trip < end; trip++) {
-        if (!has_bought_here && trip->standing && is_in(n, trip->bought_day, trip->bought_store)) {
+    Waiting waiting = t->spread.waiting + t->spread.n_waiting;
+    Trip *first = p->trip + p->first_trip;
+    for (Trip *trip = first, *end = p->trip + p->trips; trip < end; trip++) {
+        int is_asked = is_all && trip != first;
+        if (!has_bought_here && trip->standing && (is_asked || is_in(n, trip->bought_day, trip->bought_store))) {
             t->sum.buyers[trip->standing]++;
             has_bought_here = 1;
         }
-        trip->is_counted = (uint16_t)is_in(n, trip->opened_day, trip->store);
+        trip->is_counted = (uint16_t)(is_asked || is_in(n, trip->opened_day, trip->store));
         if (!trip->is_counted) continue;
         trips++;
-        went_wrong |= count_trip(t, r, trip);
+        went_wrong |= count_trip(t, r, trip, &waiting);
     }
     t->sum.trips += trips;
     if (trips)
         for (const Step *step = p->step + p->first_step, *end = p->step + p->steps; step < end; step++) {
             const Trip *trip = p->trip + step->trip;
-            if (trip->is_counted) went_wrong |= count_step(t, trip, step);
+            if (trip->is_counted) went_wrong |= count_step(t, trip, step, &waiting);
         }
+    t->spread.n_waiting = waiting - t->spread.waiting;
     return went_wrong ? NO_MEMORY : FINE;
+}
+
+static int count_person(Tally *t, const Rules *r, const Window *w, const struct Counting *n, int64_t person) {
+    return n->is_all ? count_person_of(t, r, w, n, person, 1) : count_person_of(t, r, w, n, person, 0);
 }
 
 #endif

@@ -25,6 +25,7 @@
 #define RATING_MIN 1
 #define RATING_MAX 5
 #define NOT_PLACED (-1)
+#define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define INLINE static inline __attribute__((always_inline))
 
@@ -86,7 +87,7 @@ static int make_room(Person *p, int64_t rows) {
     if (trip) p->trip = trip;
     void *step = realloc(p->step, (size_t)(room + 1) * sizeof(Step));
     if (step) p->step = step;
-    void *interval = realloc(p->interval, (size_t)room * sizeof(int32_t));
+    void *interval = realloc(p->interval, (size_t)(room + 8) * sizeof(int32_t));
     if (interval) p->interval = interval;
     void *row_place = realloc(p->row_place, (size_t)room * sizeof(int64_t));
     if (row_place) p->row_place = row_place;

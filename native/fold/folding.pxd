@@ -10,6 +10,7 @@ cdef extern from "pass.h":
         OUTCOMES, STANDINGS, NOT_BACK_YET, LAPSED
         FLOW_STEPS_MAX, NPS_MAX, RATING_MAX, RECENT_MONTHS
     const int64_t NOT_ENDED
+    int how
 
     ctypedef struct CRule "Rule":
         uint8_t phase, with_purchase, loops

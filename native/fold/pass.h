@@ -24,18 +24,6 @@ typedef struct {
     int32_t whole_from;  /* nobody asks what trips were whose days are all before it */
 } Target;
 
-/* Whether the codes of the rows are known. */
-static int rows_fault(const Rules *r, const Rows *c, int64_t from, int64_t to) {
-    uint16_t kind = 0, channel = 0, store = 0;
-    for (int64_t i = from; i < to; i++) kind = c->kind[i] > kind ? c->kind[i] : kind;
-    for (int64_t i = from; i < to; i++) channel = c->channel[i] > channel ? c->channel[i] : channel;
-    for (int64_t i = from; i < to; i++) store = c->store[i] > store ? c->store[i] : store;
-    if (from < to && kind >= r->kinds) return BAD_KIND;
-    if (from < to && channel >= r->channels) return BAD_CHANNEL;
-    if (from < to && store >= r->stores) return BAD_STORE;
-    return FINE;
-}
-
 static inline int is_ascending(const int64_t *person, int64_t n) {
     for (int64_t i = 1; i < n; i++)
         if (person[i] <= person[i - 1]) return 0;
@@ -67,8 +55,6 @@ static inline int64_t end_of(const int64_t *persons, int64_t a, int64_t to) {
     return b;
 }
 
-#define ROWS_AT_ONCE 4096  /* are checked while they come into the cache, then folded */
-
 /* The first of some targets in which a person is folded as in the last of them: trips depend on the
  * rules and the day as of which they are, not on the window. NULL: there is none. */
 static const Target *same_trips(const Target *first, const Target *last) {
@@ -88,14 +74,22 @@ static int32_t whole_from(const Target *target, int targets, int k) {
     return day;
 }
 
-/* `folded`: a target that has the person's trips already, or NULL. */
+static int codes_fault(const Target *target, int targets, const Rows *c, int64_t from, int64_t to) {
+    int fault = FINE;
+    for (int k = 0; k < targets && !fault; k++)
+        if (!k || target[k].r != target[0].r) fault = rows_fault(target[k].r, c, from, to);
+    return fault;
+}
+
+/* `folded`: a target that has the person's trips already, or NULL. `ascends`: their times and days surely do. */
 static int fold_into(const Target *target, const Target *folded, const Rows *c, int64_t a, int64_t b,
-                     int32_t enrolled_day) {
+                     int32_t enrolled_day, int ascends) {
     Tally *t = target->t;
     const Rules *r = target->r;
     const Window *w = target->w;
     uint32_t days = w->end_day > w->first_day ? (uint32_t)w->end_day - (uint32_t)w->first_day : 0;
-    struct Counting counting = {t, w->stores, (uint32_t)w->first_day, days, -1, 0, FINE};
+    struct Counting counting = {t, w->stores, (uint32_t)w->first_day, days, -1, 0, FINE, 0};
+    int asks_all = w->stores == NULL && w->first_day <= target->whole_from && w->now_day <= w->end_day;
     if (t->only_buyers && folded) {
         t->sum.rows += b - a;
         return keep_buyer(t, &folded->t->scratch, &counting, c->person[a]);
@@ -108,8 +102,9 @@ static int fold_into(const Target *target, const Target *folded, const Rows *c, 
     }
     t->person_number++;
     begin_person(&t->scratch, r, enrolled_day);
-    if (!are_sorted(c->at_ms + a, b - a)) return NOT_SORTED;
-    walk_person(&t->scratch, r, c, a, b - a, w->now_day, w->began_day, target->whole_from, &counting);
+    if (!ascends && !are_sorted(c->at_ms + a, b - a)) return NOT_SORTED;
+    walk_person(&t->scratch, r, c, a, b - a, w->now_day, w->began_day, target->whole_from, &counting, ascends,
+                asks_all);
     t->sum.rows += b - a;
     return count_person(t, r, w, &counting, c->person[a]);
 }
@@ -123,8 +118,10 @@ static int tally_rows(Target *target, int targets, const Rows *c, const Enrolled
     if (!is_ascending(chosen->without, chosen->n_without)) return BAD_CHOICE;
     if (chosen->only && !is_ascending(chosen->only, chosen->n_only)) return BAD_CHOICE;
     for (int k = 0; k < targets; k++) target[k].whole_from = whole_from(target, targets, k);
-    int64_t enrolled = 0, without = 0, only = 0, checked = from;
-    int fault;
+    int64_t enrolled = 0, without = 0, only = 0, fetched = from;
+    int fault = FINE;
+    Ahead ahead;
+    ahead.looked = ahead.doubtful = from, ahead.n = ahead.next = 0;
     for (int64_t a = from, b; a < to; a = b) {
         if (chosen->only) {
             only = first_of(chosen->only, only, chosen->n_only, c->person[a]);
@@ -136,26 +133,30 @@ static int tally_rows(Target *target, int targets, const Rows *c, const Enrolled
             }
         }
         int64_t person = c->person[a];
-        b = end_of(c->person, a, to);
-        if (b < to && c->person[b] < person) return NOT_SORTED;
-        if (b > checked) {
-            int64_t end = to - checked > ROWS_AT_ONCE ? checked + ROWS_AT_ONCE : to;
-            int64_t start = chosen->only ? a : checked;
-            if (end < b || chosen->only) end = b;
-            for (int k = 0; k < targets; k++) {
-                fault = k && target[k].r == target[0].r ? FINE : rows_fault(target[k].r, c, start, end);
-                if (fault) return fault;
+        if (chosen->only) {
+            b = end_of(c->person, a, to);
+            fault = codes_fault(target, targets, c, a, b);
+        } else {
+            while (ahead.next == ahead.n && ahead.looked < to && !fault) {
+                int64_t start = ahead.looked;
+                look_ahead(&ahead, c, from, to);
+                fault = codes_fault(target, targets, c, start, ahead.looked);
             }
-            checked = end;
+            int64_t wanted = to - a > FETCH_AHEAD ? a + FETCH_AHEAD : to;
+            for (; fetched + FETCHED_AT_ONCE <= wanted; fetched += FETCHED_AT_ONCE) fetch_rows(c, fetched);
+            b = ahead.next < ahead.n ? ahead.begins[ahead.next++] : to;
         }
+        if (fault) return fault;
+        if (b < to && c->person[b] < person) return NOT_SORTED;
         if (chosen->n_without) {
             without = first_of(chosen->without, without, chosen->n_without, person);
             if (without < chosen->n_without && chosen->without[without] == person) continue;
         }
         enrolled = first_of(e->person, enrolled, e->n, person);
         int32_t enrolled_day = enrolled < e->n && e->person[enrolled] == person ? e->day[enrolled] : NO_DAY;
+        int ascends = !chosen->only && a >= ahead.doubtful;
         for (int k = 0; k < targets; k++)
-            if ((fault = fold_into(target + k, same_trips(target, target + k), c, a, b, enrolled_day)))
+            if ((fault = fold_into(target + k, same_trips(target, target + k), c, a, b, enrolled_day, ascends)))
                 return fault;
     }
     for (int k = 0; k < targets; k++) count_waiting(&target[k].t->spread);

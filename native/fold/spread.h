@@ -114,7 +114,7 @@ static inline void spread_free(Spread *s) {
     sparse_free(&s->large);
 }
 
-static void count_waiting(Spread *s) {
+static __attribute__((noinline)) void count_waiting(Spread *s) {
     uint32_t *dense = s->dense;
     uint8_t *blocks = s->blocks;
     int64_t n = s->n_waiting;
@@ -125,10 +125,17 @@ static void count_waiting(Spread *s) {
     s->n_waiting = 0;
 }
 
-INLINE int spread_add(Spread *s, int64_t slot, int64_t value) {
+/* Where the next value waits; `n_waiting` is set when many were added. */
+typedef uint32_t *Waiting;
+
+INLINE int wait_for(Spread *s, Waiting *waiting, int64_t slot, int64_t value) {
     if (UNLIKELY(value >= WIDTH)) return sparse_add(&s->large, (uint64_t)slot << SLOT_SHIFT | (uint64_t)value, 1);
-    s->waiting[s->n_waiting++] = (uint32_t)(slot * WIDTH + (value > 0 ? value : 0));
-    if (UNLIKELY(s->n_waiting == WAITING_MAX)) count_waiting(s);
+    *(*waiting)++ = (uint32_t)(slot * WIDTH + (value > 0 ? value : 0));
+    if (UNLIKELY(*waiting == s->waiting + WAITING_MAX)) {
+        s->n_waiting = WAITING_MAX;
+        count_waiting(s);
+        *waiting = s->waiting;
+    }
     return FINE;
 }
 

@@ -2,6 +2,7 @@
 #ifndef KLANTREIS_SUMS_H
 #define KLANTREIS_SUMS_H
 
+#include "ahead.h"
 #include "spread.h"
 
 #define DAY_MAX 73048  /* 2169-12-31 */
@@ -54,6 +55,7 @@ typedef struct {
     uint32_t person_number;
     int32_t recent_month;
     int16_t *months;              /* of each day up to DAY_MAX */
+    uint64_t packing[256];        /* of ahead.h */
     Person scratch;
 } Tally;
 
@@ -87,6 +89,7 @@ static int tally_room(Tally *t, const Rules *r, const Window *w, int keeps_buyer
     t->months = malloc((DAY_MAX + 1) * sizeof(int16_t));
     if (!t->counts || !t->cents || !t->month_seen || !t->months) return NO_MEMORY;
     fill_months(t->months);
+    fill_packing(t->packing);
     t->ways = t->counts;
     t->uses = t->ways + ways;
     t->lost = t->uses + uses;

@@ -1,6 +1,6 @@
 from array import array
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from typing_extensions import Buffer
 
@@ -55,3 +55,4 @@ def add_to(
     without: Buffer | None = None,
     only: Buffer | None = None,
 ) -> None: ...
+def fold_by(way: Literal["eights", "ones", "rules"]) -> None: ...

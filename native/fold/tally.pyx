@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 from native.fold.folding cimport (
     BLOCK, BLOCKS, Buyer, Chosen, CTally, Enrolled, FINE, FLOW_STEPS_MAX, Keyed, NO_MEMORY, NOT_A_TALLY, NPS_MAX, OUTCOMES,
-    RATING_MAX, RECENT_MONTHS, Reader, Sparse, Spread, STANDINGS, Target, WIDTH, Window, Writer, read_tally,
+    RATING_MAX, RECENT_MONTHS, Reader, Sparse, Spread, STANDINGS, Target, WIDTH, Window, Writer, how, read_tally,
     slot_count, slot_ranks, sort_buyers, sparse_sorted, tally_free, tally_merge, tally_room, tally_rows,
     write_tally,
 )
@@ -336,6 +336,16 @@ cdef dict spread_ranks(const Spread *spread, shares):
             found[slot] = (count, tuple([value[i] for i in range(n)]))
     free(sorted_large)
     return found
+
+
+def fold_by(str way not None):
+    """For tests: by which of the ways, which all give the same, `add_to` folds from now on.
+
+    `eights`: what is said of rows ahead, of eight at once, as from the start where a processor has
+    AVX2; `ones`: as where it has not; `rules`: every row by all rules.
+    """
+    global how
+    how = ("eights", "ones", "rules").index(way)
 
 
 def add_to(

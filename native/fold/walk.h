@@ -9,40 +9,12 @@
 
 #include "counts.h"
 
-/* What can be said of a row before those before it are known. */
-#define VALUED 1
-#define CAUSED 2
-#define FOLLOWS 4     /* the row before is the purchase it refers to */
-#define JOINS 8       /* is of the event of the row before */
-#define IS_JOINED 16  /* the row after is of its event */
-
 enum state { CLOSED, NOT_BOUGHT, BOUGHT };  /* of the trip that goes on */
 
-typedef struct {
-    int64_t before, past;  /* rows before `whole_from`, and before `now_day` */
-    int is_ascending;      /* days */
-} Days;
-
-static Days days_of(const int32_t *day, int64_t n, int32_t whole_from, int32_t now_day) {
-    int32_t before = day[0] < whole_from, past = day[0] < now_day, down = 0;
-    for (int64_t i = 1; i < n; i++) {
-        before -= -(day[i] < whole_from);
-        past -= -(day[i] < now_day);
-        down |= -(day[i] < day[i - 1]);
-    }
-    return (Days){before, past, !down};
-}
-
-/* Of the rows [i, n) of a person of n rows. */
-static void look_at(uint32_t *look, const Rows *c, int64_t a, int64_t i, int64_t n) {
-    const int32_t *value = c->value + a, *caused = c->caused + a, *belongs = c->belongs + a;
-    const uint8_t *joins = c->joins + a;
-    look[n] = 0;
-    if (i == n) return;
-    for (int64_t e = n - 1; i < e; i++)
-        look[i] = (uint32_t)((value[i] != NO_VALUE) | (caused[i] > 0) << 1 | (belongs[i] == 1) << 2
-                             | (joins[i] != 0) << 3 | (joins[i + 1] != 0) << 4);
-    look[i] = (uint32_t)((value[i] != NO_VALUE) | (caused[i] > 0) << 1 | (belongs[i] == 1) << 2 | (joins[i] != 0) << 3);
+static int do_ascend(const int32_t *day, int64_t n) {
+    int down = 0;
+    for (int64_t i = 1; i < n; i++) down |= day[i] < day[i - 1];
+    return !down;
 }
 
 /* A row of any kind, after rows that were taken the quick way. */
@@ -62,21 +34,29 @@ static __attribute__((noinline)) void take_any_row(
     take_row(p, r, *w, c, a, n, i, now_day, began_day, counting);
 }
 
-INLINE void count_use(struct Counting *n, const Rules *r, int phase, int32_t kind, uint16_t channel, int32_t day,
-                      uint16_t store, int is_used) {
-    int64_t place = ((int64_t)(phase + 1) * r->kinds + kind) * r->channels + channel;
-    n->t->uses[place] += is_used & is_in(n, day, store);
+/* What uses are counted by, in registers. */
+typedef struct { int64_t *of, kinds, channels; } Uses;
+
+INLINE void count_use(Uses u, const struct Counting *n, int phase, int32_t kind, uint16_t channel, int32_t day,
+                      uint16_t store, int is_used, const int is_all) {
+    u.of[(phase + 1) * u.kinds + kind * u.channels + channel] += is_used & (is_all || is_in(n, day, store));
+}
+
+/* Whether a purchase is one with the last of its trip (rule 3). */
+INLINE int is_one_purchase(const Rules *r, const Trip *t, int64_t at_ms, int32_t day, uint16_t store) {
+    return (day == t->bought_day) & (store == t->bought_store) & (at_ms - t->last_bought_ms <= r->same_trip_ms);
 }
 
 /* Rows [i, end) of a person of n rows, whose days ascend. */
 INLINE void walk(Person *p, const Rules *r, const Ways *w, const Rows *c, int64_t a, int64_t n, int64_t i,
-                 int64_t end, int32_t now_day, int32_t began_day, struct Counting *counting, const int is_whole) {
+                 int64_t end, int32_t now_day, int32_t began_day, struct Counting *counting, const int is_whole, const int is_all) {
     const int64_t *at = c->at_ms + a;
     const int32_t *days = c->day + a, *belongs = c->belongs + a;
     const uint16_t *kinds = c->kind + a, *stores = c->store + a, *channels = c->channel + a;
     const uint32_t *look = p->look;
     const uint8_t *of_purchase = r->place + (int64_t)r->purchase * r->places + step_of(&r->value, NO_VALUE);
     const int32_t purchase = r->purchase;
+    const Uses uses = {counting->t->uses, (int64_t)r->kinds * r->channels, r->channels};
     Trip *t = p->trip + p->trips - 1;
     enum state state = p->open == NULL ? CLOSED : p->open->standing ? BOUGHT : NOT_BOUGHT;
     int64_t expires = p->expires;
@@ -84,7 +64,7 @@ INLINE void walk(Person *p, const Rules *r, const Ways *w, const Rows *c, int64_
         int32_t kind = kinds[i], day = days[i];
         uint32_t seen = look[i];
         if (kind == purchase) {
-            if (UNLIKELY(seen & (VALUED | JOINS)) || UNLIKELY(state == BOUGHT && day == p->bought_day)) goto any;
+            if (UNLIKELY(seen & (VALUED | JOINS)) || UNLIKELY(state == BOUGHT && is_one_purchase(r, t, at[i], day, stores[i]))) goto any;
             uint16_t store = stores[i];
             if (is_whole) {
                 if (UNLIKELY(day > expires)) {
@@ -111,8 +91,8 @@ INLINE void walk(Person *p, const Rules *r, const Ways *w, const Rows *c, int64_
             int follows = (next > i) & (store != NO_STORE) & r->always[kinds[next]] >> 7;
             if (is_whole) {
                 t->cents += c->amount_cents[a + i];
-                count_use(counting, r, phase, kind, channels[i], day, store, 1);
-                count_use(counting, r, phase, kinds[next], channels[next], days[next], stores[next], follows);
+                count_use(uses, counting, phase, kind, channels[i], day, store, 1, is_all);
+                count_use(uses, counting, phase, kinds[next], channels[next], days[next], stores[next], follows, is_all);
                 add_row(p, *w, t, phase, at[i], day, store);
             } else if (phase != NO_PHASE) {
                 t->last_phase = (int16_t)phase;
@@ -144,7 +124,7 @@ INLINE void walk(Person *p, const Rules *r, const Ways *w, const Rows *c, int64_
             if (state == NOT_BOUGHT) expires = (int64_t)day + r->quiet_days;
         }
         if (is_whole) {
-            count_use(counting, r, phase, kind, channels[i], day, stores[i], 1);
+            count_use(uses, counting, phase, kind, channels[i], day, stores[i], 1, is_all);
             add_row(p, *w, to, phase, at[i], day, stores[i]);
         } else if (phase != NO_PHASE) {
             to->last_phase = (int16_t)phase;
@@ -166,7 +146,7 @@ INLINE void walk(Person *p, const Rules *r, const Ways *w, const Rows *c, int64_
 
 static __attribute__((noinline)) void walk_old(Person *p, const Rules *r, const Ways *w, const Rows *c, int64_t a, int64_t n,
                      int64_t i, int64_t end, int32_t now_day, int32_t began_day, struct Counting *counting) {
-    walk(p, r, w, c, a, n, i, end, now_day, began_day, counting, 0);
+    walk(p, r, w, c, a, n, i, end, now_day, began_day, counting, 0, 0);
 }
 
 /* Rows of days in any order. */
@@ -187,7 +167,7 @@ INLINE int is_owned(const Rows *c, const uint16_t *kinds, int64_t a, int64_t i, 
 static int64_t sure_beginning(const Rows *c, int64_t a, int64_t last, int32_t purchase) {
     const uint16_t *kinds = c->kind + a;
     for (int64_t i = last; i > 0; i--) {
-        if (kinds[i] != purchase || c->joins[a + i]) continue;
+        if (kinds[i] != purchase) continue;
         int64_t before = i - 1;
         while (before > 0 && kinds[before] != purchase && is_owned(c, kinds, a, before, purchase)) before--;
         if (kinds[before] == purchase && c->day[a + before] < c->day[a + i]) return i;
@@ -195,40 +175,28 @@ static int64_t sure_beginning(const Rows *c, int64_t a, int64_t last, int32_t pu
     return 0;
 }
 
-/* Whether two purchases of the rows [0, end) may be one by rule 3. */
-static int may_be_one(const Rules *r, const Rows *c, int64_t a, int64_t end) {
-    int64_t before = -1;
-    for (int64_t i = a; i < a + end; i++) {
-        if (c->kind[i] != r->purchase) continue;
-        if (before >= 0 && c->day[i] == c->day[before] && c->store[i] == c->store[before]
-            && c->at_ms[i] - c->at_ms[before] <= r->same_trip_ms)
+/* Whether two of the purchases of the rows [0, end) may be one by rule 3. `interval`: between them. */
+static int may_be_one(Person *p, const Rules *r, const Rows *c, int64_t a, int64_t end, const uint64_t *packing) {
+    int32_t *row = (int32_t *)(void *)p->row_place, count = pack(row, c->kind + a, NULL, end, r->purchase, packing);
+    for (int32_t k = 0; k + 1 < count; k++)
+        if (p->interval[k] == 0 && c->store[a + row[k]] == c->store[a + row[k + 1]]
+            && c->at_ms[a + row[k + 1]] - c->at_ms[a + row[k]] <= r->same_trip_ms)
             return 1;
-        before = i;
-    }
     return 0;
 }
 
 /* The first row that has to be walked of a person of whom nobody asks what the trips of the rows
- * [0, before) were: of purchases before it, their days say all that matters later. */
-static int64_t skip_old(Person *p, const Rules *r, const Rows *c, int64_t a, int64_t n, int64_t before,
-                        struct Counting *counting) {
+ * up to `last` were: of purchases before it, their days say all that matters later. */
+static int64_t skip_old(Person *p, const Rules *r, const Rows *c, int64_t a, int64_t last, struct Counting *counting) {
     const uint16_t *kinds = c->kind + a;
-    const int32_t *days = c->day + a, *belongs = c->belongs + a;
-    int32_t purchase = r->purchase, *bought = p->interval, count = 0, none = 0, short_intervals = 0;
-    int32_t last = (int32_t)before - 1;
-    for (int32_t i = (int32_t)before; i < (int32_t)n; i++) {
-        int32_t of = belongs[i] > 0 ? i - belongs[i] : i;
-        last = of < last ? of : last;
-    }
+    const int32_t *days = c->day + a;
+    int32_t purchase = r->purchase, *bought = p->interval, none = 0, short_intervals = 0;
     int64_t begins = sure_beginning(c, a, last, purchase);
     if (begins <= 0) return 0;
-    for (int64_t i = 0; i < begins; i++) {
-        bought[count] = days[i];
-        count += kinds[i] == purchase;
-    }
+    int32_t count = pack(bought, kinds, days, begins, purchase, counting->t->packing);
     struct Counting n1 = *counting;
     if (counting->stores == NULL)
-        for (int32_t k = 0; k < count; k++) count_purchase(&n1, bought[k], NO_STORE);
+        count_days(&n1, bought, count);
     else
         for (int64_t i = 0; i < begins; i++)
             if (kinds[i] == purchase) count_purchase(&n1, days[i], c->store[a + i]);
@@ -239,7 +207,7 @@ static int64_t skip_old(Person *p, const Rules *r, const Rows *c, int64_t a, int
         none |= interval == 0;
         short_intervals += interval <= r->short_days;
     }
-    if (UNLIKELY(none) && may_be_one(r, c, a, begins)) return 0;
+    if (UNLIKELY(none) && may_be_one(p, r, c, a, begins, counting->t->packing)) return 0;
     *counting = n1;
     memset(p->row_place, 0, (size_t)begins * sizeof(int64_t));
     memset(p->trip, 0, sizeof(Trip));
@@ -257,23 +225,26 @@ static int64_t skip_old(Person *p, const Rules *r, const Rows *c, int64_t a, int
 
 /* Folds one person and counts their rows: what `fold_person` does. */
 static void walk_person(Person *p, const Rules *r, const Rows *c, int64_t a, int64_t n, int32_t now_day,
-                        int32_t began_day, int32_t whole_from, struct Counting *counting) {
+                        int32_t began_day, int32_t whole_from, struct Counting *counting, int ascends, int asks_all) {
     const Ways w = ways_in(r);
-    Days days = days_of(c->day + a, n, whole_from, now_day);
-    if (UNLIKELY(!days.is_ascending)) {
+    if (UNLIKELY(how == BY_ALL_RULES || (!ascends && !do_ascend(c->day + a, n)))) {
         take_each_row(p, r, &w, c, a, n, now_day, began_day, counting);
     } else {
-        n = days.past;
-        int64_t before = days.before < n ? days.before : n;
-        int64_t begins = before ? skip_old(p, r, c, a, n, before, counting) : 0;
-        look_at(p->look, c, a, begins, n);
+        n = days_before(c->day + a, n, now_day);
+        int64_t before = days_before(c->day + a, n, whole_from);
+        int32_t last = look_at(p->look, c, a, before, n, (int32_t)before - 1);
+        p->look[n] = 0;
         if (before) {
-            p->look[before] &= ~(uint32_t)FOLLOWS;
+            int64_t begins = skip_old(p, r, c, a, last, counting);
+            look_at(p->look, c, a, begins, before, 0);
+            if (before < n && c->joins[a + before]) p->look[before - 1] |= IS_JOINED;
             walk_old(p, r, &w, c, a, n, begins, before, now_day, began_day, counting);
         }
         p->first_trip = p->trips ? p->trips - 1 : 0;
         p->first_step = p->steps;
-        walk(p, r, &w, c, a, n, before, n, now_day, began_day, counting, 1);
+        if (asks_all) walk(p, r, &w, c, a, n, before, n, now_day, began_day, counting, 1, 1);
+        else walk(p, r, &w, c, a, n, before, n, now_day, began_day, counting, 1, 0);
+        counting->is_all = asks_all;
     }
     close_in_time(p, now_day);
 }
