@@ -100,22 +100,22 @@ def _replay(office: Office, position: int) -> None:
 
 
 def _behind(office: Office, filled: int) -> list[int]:
-    """The events of the same epoch after `filled` that the projector set aside."""
+    """The events of the same till after `filled` that the projector set aside.
+
+    Of any epoch: a till that parted from a copy of itself tells of its sale in another one.
+    """
     with office.database.read() as connection:
-        till_id, epoch, seq = connection.execute(
-            select(col(EventLog.till_id), col(EventLog.epoch), col(EventLog.seq)).where(
-                col(EventLog.position) == filled
-            )
-        ).one()
+        till_id = connection.execute(
+            select(col(EventLog.till_id)).where(col(EventLog.position) == filled)
+        ).scalar_one()
         found = connection.execute(
             select(col(Quarantine.position))
             .where(
                 col(Quarantine.till_id) == till_id,
-                col(Quarantine.epoch) == epoch,
-                col(Quarantine.seq) > seq,
+                col(Quarantine.position) > filled,
                 col(Quarantine.stage) == "project",
             )
-            .order_by(col(Quarantine.seq))
+            .order_by(col(Quarantine.position))
         )
         return list(found.scalars())
 

@@ -21,6 +21,7 @@ from wire.aside import (
     encode_aside,
 )
 from wire.batches import Ack, BatchError, Refusal
+from wire.chain import genesis
 from wire.events import IssuedVoucher, VoucherOutcome, VoucherState
 
 if TYPE_CHECKING:
@@ -235,6 +236,28 @@ def test_what_set_itself_aside_for_want_of_it_is_taken_up_when_its_bytes_come(
     send(till, aside(till, 1, 1))
     assert reasons(desk) == {}
     assert [row["state"] for row in desk.rows(Voucher)] == ["printed"]
+
+
+def test_what_a_later_epoch_tells_of_a_sale_is_taken_up_when_its_bytes_come(
+    desk: "Desk", till: "SimTill", sale: "MakeSale"
+) -> None:
+    # a till whose disk was copied gives new numbers to what it has still to send
+    voucher = IssuedVoucher("1-1-AAAAAAAA", "spring", 100, 2_000_000_000_000)
+    till.add(sale(100, issued=(voucher,)))
+    send(till, aside(till, 1, 1, data=None))
+    late = aside(till, 1, 1)
+    till.epoch, till.events, till.hashes = 2, [], [genesis(till.till_id, 2)]
+    till.add(VoucherOutcome(voucher.serial, VoucherState.PRINTED))
+    till.send()
+    desk.project()
+    assert len(desk.rows(Quarantine)) == 2
+    send(till, late)
+    assert desk.rows(Quarantine) == []
+    assert [row["state"] for row in desk.rows(Voucher)] == ["printed"]
+    projected = desk.projection()
+    start_over(desk.office)
+    desk.project()
+    assert desk.projection() == projected
 
 
 def test_a_disk_that_has_what_was_lost_fills_the_places(
