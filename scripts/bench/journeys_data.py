@@ -68,7 +68,8 @@ def touchpoints(first_person: int, persons: int, seed: int) -> Table:
     offset_ms[:, 0] = -np.minimum(gap_ms // 3, 3_600_000 + random.integers(0, DAY_MS, total))
     offset_ms[:, 1] = -np.minimum(gap_ms // 4, random.integers(60_000, 1_200_000, total))
     offset_ms[:, 4] = 20_000
-    offset_ms[:, 5] = np.minimum(room_ms, random.integers(3_600_000, 7 * DAY_MS, total))
+    aftermath_ms = np.minimum(room_ms, random.integers(3_600_000, 7 * DAY_MS, total))
+    offset_ms[:, 5] = np.maximum(aftermath_ms, offset_ms[:, 4])
     kind = np.empty((total, _SLOTS), dtype=np.uint16)
     kind[:] = (3, 4, 0, 2, 1, 5)
     kind[:, 5] = random.choice([5, 6, 7], total)
