@@ -19,6 +19,8 @@ from sync_server.journeys.model_reach import order_faults, reach_faults
 from sync_server.journeys.touchpoint import KINDS, PURCHASE
 
 SHIPPED = Path(__file__).parent / "models"
+MODELS_KEPT = 32
+"""Parsed; parsing one takes some ten milliseconds."""
 MODEL_BYTES_MAX = 256 * 1024
 THRESHOLDS = tuple(name for name in Condition.__struct_fields__ if name != "loop")
 
@@ -113,8 +115,12 @@ def _models_as_of(extra: Path, _stamps: tuple[tuple[str, int, int], ...]) -> Mod
     return sound_models(extra)
 
 
+@lru_cache(maxsize=MODELS_KEPT)
 def parse_model(data: bytes, file: str) -> Model:
-    """The model in a file's bytes; raises `ModelFilesError` with all its faults."""
+    """The model in a file's bytes; raises `ModelFilesError` with all its faults.
+
+    Models are frozen, so that of bytes that were parsed before is given again.
+    """
     if len(data) > MODEL_BYTES_MAX:
         raise ModelFilesError([Fault(file, "", f"larger than {MODEL_BYTES_MAX} bytes")])
     try:
