@@ -14,12 +14,13 @@ from sync_server.history.looking import (
     NONE,
     Look,
     after,
+    distinct,
     following,
     located,
     spans,
     spans_of,
 )
-from sync_server.history.part import Part
+from sync_server.history.part import Part, counted_from
 from sync_server.history.view import View
 from sync_server.journeys.care import (
     AFTER_DAYS,
@@ -144,9 +145,10 @@ def count_after(look: Look, campaign: str | None, now_ms: int) -> dict[str, int]
         first = after(part, span, since_ms)
         end = after(part, span, np.minimum(until_ms, now_ms - 1))
         sales = part.sales(look.kind(PURCHASE))
-        spent = np.concatenate(([0], np.cumsum(part.columns["amount_cents"][sales])))
-        spent = spent[np.searchsorted(sales, end)] - spent[np.searchsorted(sales, first)]
-        np.add.at(cents, of, np.where(end > first, spent, 0))
+        begun = np.searchsorted(sales, first)
+        many = np.maximum(np.searchsorted(sales, end) - begun, 0)
+        amounts = part.columns["amount_cents"][sales[counted_from(begun, many)]]
+        np.add.at(cents, np.repeat(of, many), amounts)
     return {str(names.names[code]): int(cents[code]) for code in _codes(cents)}
 
 
@@ -162,14 +164,14 @@ def came_back(view: View, look: Look, persons: Array, above_ms: Array, upto_ms: 
 
 
 def reached(look: Look, campaign: str) -> Array:
-    """The persons with a touchpoint of a campaign, in any order, some several times."""
+    """The persons with a touchpoint of a campaign, in any order."""
     code = look.vocabulary.campaigns.known(campaign)
     found = [np.empty(0, np.int64)]
     if code is not None:
         for part, left_out in look.parts():
             rows = part.with_campaign
             rows = rows[part.columns["campaign"][rows] == code]
-            found.append(part.person[look.here(part, left_out, rows)])
+            found.append(distinct(part.person[look.here(part, left_out, rows)]))
     return np.concatenate(found)
 
 

@@ -26,7 +26,7 @@ from sync_server.history.growing import Growing, Since
 from sync_server.history.ledger import Ledger
 from sync_server.history.ledger_reading import Days, caught_up
 from sync_server.history.news import REBUILD_PERSONS_MIN, News, after, read_news
-from sync_server.history.part import Part
+from sync_server.history.part import ROW_BYTES, Part
 from sync_server.history.reading import PERSONS_A_QUERY, reader_in
 from sync_server.history.standing import (
     Asked,
@@ -65,6 +65,8 @@ RETRY_S = 5
 FOLLOW_S = 1.0
 """From one taking up to the next. Who asks takes up the rest; so that they find little to do."""
 STOP_WAIT_S_MAX = 10.0
+TOUCHED_BYTES_MAX = 4 * 2**30
+"""Of the files: larger ones come into memory as they are asked for."""
 
 log = structlog.get_logger("history")
 
@@ -146,6 +148,7 @@ class History:
         self._done = 0.0
         self._fault: OSError | None = None
         self._is_tidy = True
+        self._touched = b""
         self._followers: list[Follower] = []
         self._overlaid_since_s: float | None = None
         self._gone_since_s: float | None = None
@@ -236,9 +239,17 @@ class History:
             return Did.SOME if self._deltas.last > before else Did.NOTHING
 
     def tend(self) -> Did:
-        """Compacts when it is due; deletes what nobody reads any more."""
+        """Compacts when it is due; deletes what nobody reads any more; has the files' pages in
+        memory before somebody asks for what nobody asked for yet.
+        """
         if self.is_due():
             self.compact()
+        state = self._state
+        if state is not None and state.manifest_id != self._touched:
+            self._touched = state.manifest_id
+            if state.manifest.rows * ROW_BYTES <= TOUCHED_BYTES_MAX:
+                for part in state.view.base:
+                    part.touch()
         if not self._is_tidy:
             with self._writing, self.files.writing() as mine:
                 self._is_tidy = mine and self.files.tidy()

@@ -22,6 +22,7 @@ class Look:
         self._parts: Parts = view.parts()
         self._window = window
         self._persons = None if persons is None else np.asarray(persons.numbers)
+        self._asked: dict[int, tuple[Part, Array]] = {}
         self._stores: Array | None = None
         if window.stores is not None:
             self._stores = np.array([store in window.stores for store in vocabulary.stores.names])
@@ -29,7 +30,7 @@ class Look:
     def over(self, parts: Parts) -> "Look":
         """The same question to other parts."""
         found = copy(self)
-        found._parts = parts
+        found._parts, found._asked = parts, {}
         return found
 
     def kind(self, kind: str) -> int | None:
@@ -42,17 +43,21 @@ class Look:
 
     def here(self, part: Part, left_out: Array, rows: Array) -> Array:
         """Those of some rows of a part that are asked for."""
-        day = part.columns["day"][rows]
-        is_here = (day >= self._window.first_day) & (day < self._window.end_day)
+        return rows[self._asked_of(part, left_out)[rows]] if len(rows) else rows
+
+    def _asked_of(self, part: Part, left_out: Array) -> Array:
+        """Whether each row of a part is asked for: worked out once, for the rows of many kinds."""
+        known = self._asked.get(id(part))
+        if known is not None:
+            return known[1]
+        day = part.columns["day"]
+        found = (day >= self._window.first_day) & (day < self._window.end_day)
         if self._stores is not None:
-            is_here &= self._stores[part.columns["store"][rows]]
-        rows = rows[is_here]
-        if not len(left_out) and self._persons is None:
-            return rows
-        if len(rows) > len(part.persons):
-            of_person = self._asks(part.persons, left_out)
-            return rows[np.repeat(of_person, part.ends - part.starts)[rows]]
-        return rows[self._asks(part.person[rows], left_out)]
+            found &= self._stores[part.columns["store"]]
+        if len(left_out) or self._persons is not None:
+            found &= np.repeat(self._asks(part.persons, left_out), part.ends - part.starts)
+        self._asked[id(part)] = part, found  # with the part: another one may get its id
+        return found
 
     def _asks(self, persons: Array, left_out: Array) -> Array:
         """Whether each person is asked for, with rows that count."""
@@ -128,3 +133,13 @@ def is_among(persons: Array, some: Array) -> Array:
         return np.zeros(len(persons), bool)
     place = np.minimum(np.searchsorted(some, persons), len(some) - 1)
     return some[place] == persons
+
+
+def distinct(persons: Array) -> Array:
+    """Persons, in any order, each once and ascending."""
+    ordered = np.sort(persons)
+    return (
+        ordered[np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])]
+        if len(ordered)
+        else ordered
+    )

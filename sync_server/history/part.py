@@ -31,6 +31,7 @@ TYPES: dict[str, Any] = {
     )
 }
 SALES = -1
+PAGE_BYTES = 4_096
 ROW_BYTES = sum(kind.itemsize for kind in TYPES.values())
 
 
@@ -104,7 +105,7 @@ class Part:
         """The row numbers of `persons`, who are ascending."""
         first = np.searchsorted(self.person, persons, "left")
         length = np.searchsorted(self.person, persons, "right") - first
-        return _counted_from(first, length)
+        return counted_from(first, length)
 
     def without(self, persons: Array) -> "Part":
         """The rows of all but `persons`."""
@@ -120,6 +121,11 @@ class Part:
     def take(self, rows: Array) -> "Part":
         """Some rows: of whole persons, in order."""
         return Part({name: column[rows] for name, column in self.columns.items()})
+
+    def touch(self) -> None:
+        """Brings every page of the columns into memory, where they are mapped."""
+        for column in self.columns.values():
+            column[:: PAGE_BYTES // column.itemsize].max(initial=0)
 
     def segments(self, persons: Array) -> list[tuple[int, int]]:
         """The rows of all but `persons` (ascending), as ranges from a row to before another."""
@@ -161,7 +167,7 @@ def bucket_numbers(persons: Array, buckets: int) -> Array:
     return ((mixed >> np.uint64(32)) % np.uint64(buckets)).astype(np.int64)
 
 
-def _counted_from(first: Array, length: Array) -> Array:
+def counted_from(first: Array, length: Array) -> Array:
     """All numbers of the ranges that begin at `first` and have `length`."""
     total = int(length.sum())
     if not total:

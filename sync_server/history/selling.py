@@ -3,18 +3,36 @@
 `journeys.columns.read_sales` and `journeys.checkout_reading` count the same from the rows of sales.
 """
 
+from collections.abc import Sequence
 from itertools import chain
+from typing import Any, NamedTuple
 
 from sync_server.history.arrays import Array, np
 from sync_server.history.counted import COUNTED_MAX, counted
 from sync_server.history.looking import Look
-from sync_server.history.part import Part
 from sync_server.history.view import RunAll, View
 from sync_server.journeys.checkout import Tills, TillTally
 from sync_server.journeys.tally import SalesTally
 from sync_server.journeys.touchpoint import PURCHASE
 
 _SUMMED = ("lines", "failed_scans", "voided_lines")
+_OF_TILLS = ("failed_scans", "voided_lines")
+
+
+class _Sales(NamedTuple):
+    """The sales of a part."""
+
+    persons: int
+    cents: int
+    sums: dict[str, int]
+    """Of `_SUMMED`."""
+    hows: Array
+    """How many by how they were linked."""
+    of_tills: dict[str, Array]
+    """Of `_OF_TILLS`, by till."""
+    till: Array
+    """Of each sale: its store and till, as one number."""
+    tenths: Array
 
 
 def count_buyers(look: Look) -> int:
@@ -29,56 +47,67 @@ def count_sales(view: View, look: Look, run_all: RunAll) -> tuple[SalesTally, Ti
     """The counts over the sales of a look's persons, and those of each till of their own."""
     names = look.vocabulary
     tally = SalesTally()
-    found: list[dict[str, Array]] = []
     lots = [look.over(parts) for parts in view.shares()]
-    for persons, sales in chain(*run_all([lambda lot=lot: _sales(lot) for lot in lots])):
-        tally.persons += persons
-        found.append(sales)
+    found = list(chain(*run_all([lambda lot=lot: _sales(lot) for lot in lots])))
     if not found:
         return tally, {}
-    sales = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
-    tally.sales = tally.linked_sales = len(sales["till"])
-    tally.turnover_cents = tally.linked_turnover_cents = int(sales["amount_cents"].sum())
+    till = np.concatenate([one.till for one in found])
+    took = np.concatenate([one.tenths for one in found])
+    tally.persons = sum(one.persons for one in found)
+    tally.sales = tally.linked_sales = len(till)
+    tally.turnover_cents = tally.linked_turnover_cents = sum(one.cents for one in found)
     tally.lines, tally.failed_scans, tally.voided_lines = (
-        int(sales[name].sum(dtype=np.int64)) for name in _SUMMED
+        sum(one.sums[name] for one in found) for name in _SUMMED
     )
-    counts = np.bincount(sales["how"])
+    counts: Any = sum(one.hows for one in found)
     tally.linked_how = {str(names.hows.names[code]): int(counts[code]) for code in _codes(counts)}
-    measured = sales["tenths"] >= 0
-    tally.duration_tenths = dict(counted(sales["tenths"][measured]))
-    return tally, _tills(look, sales)
+    tills = _tills(look, till, took, found)
+    for one in tills.values():
+        for tenths, count in one.tenths.items():
+            tally.duration_tenths[tenths] = tally.duration_tenths.get(tenths, 0) + count
+    return tally, tills
 
 
-def _sales(look: Look) -> list[tuple[int, dict[str, Array]]]:
-    """Of each part how many persons have sales, and the sales."""
-    found: list[tuple[int, dict[str, Array]]] = []
+def _sales(look: Look) -> list[_Sales]:
+    """Of each part its sales, if there are any."""
+    names = look.vocabulary
+    found: list[_Sales] = []
     for part, left_out in look.parts():
         rows = look.here(part, left_out, part.sales(look.kind(PURCHASE)))
-        if len(rows):
-            found.append((_distinct(part.person[rows]), _taken(part, rows)))
+        if not len(rows):
+            continue
+        of = {name: part.columns[name][rows] for name in _SUMMED}
+        till = part.columns["store"][rows].astype(np.int64) * len(names.tills)
+        till += part.columns["till"][rows]
+        width = len(names.stores) * len(names.tills)
+        found.append(
+            _Sales(
+                _distinct(part.person[rows]),
+                int(part.columns["amount_cents"][rows].sum()),
+                {name: int(of[name].sum(dtype=np.int64)) for name in _SUMMED},
+                np.bincount(part.columns["how"][rows], minlength=len(names.hows)),
+                {name: np.bincount(till, of[name], width) for name in _OF_TILLS},
+                till,
+                part.columns["tenths"][rows],
+            )
+        )
     return found
 
 
-def _taken(part: Part, rows: Array) -> dict[str, Array]:
-    columns = ("store", "till", "how", "tenths", "amount_cents", *_SUMMED)
-    return {name: part.columns[name][rows] for name in columns}
-
-
-def _tills(look: Look, sales: dict[str, Array]) -> Tills:
+def _tills(look: Look, till: Array, took: Array, found: Sequence[_Sales]) -> Tills:
     names = look.vocabulary
-    key = sales["store"].astype(np.int64) * len(names.tills) + sales["till"]
-    sold = np.bincount(key)  # counted, and not put in order: they are few, and the sales many
+    sold = np.bincount(till)  # counted, and not put in order: they are few, and the sales many
     keys = np.flatnonzero(sold)
-    place = (np.cumsum(sold > 0) - 1)[key]
-    numbers = {name: np.bincount(place, sales[name], len(keys)) for name in _SUMMED}
+    place = (np.cumsum(sold > 0) - 1)[till]
+    numbers: dict[str, Any] = {name: sum(one.of_tills[name] for one in found) for name in _OF_TILLS}
     tills: Tills = {}
-    tenths = _by_place(place, sales["tenths"], len(keys))
+    tenths = _by_place(place, took, len(keys))
     for number, code in enumerate(_listed(keys)):
-        store, till = divmod(code, len(names.tills))
-        tills[str(names.stores.names[store]), str(names.tills.names[till])] = TillTally(
+        store, of_store = divmod(code, len(names.tills))
+        tills[str(names.stores.names[store]), str(names.tills.names[of_store])] = TillTally(
             sales=int(sold[code]),
-            failed_scans=int(numbers["failed_scans"][number]),
-            voided_lines=int(numbers["voided_lines"][number]),
+            failed_scans=int(numbers["failed_scans"][code]),
+            voided_lines=int(numbers["voided_lines"][code]),
             tenths=tenths[number],
         )
     return tills

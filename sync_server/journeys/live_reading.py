@@ -18,7 +18,7 @@ from sync_server.history.counting import (
 )
 from sync_server.history.history import History, Snapshot
 from sync_server.history.ledger import Decisions
-from sync_server.history.looking import Look
+from sync_server.history.looking import Look, distinct
 from sync_server.history.person_counts import PersonCounts, count_persons, told
 from sync_server.history.selling import count_sales
 from sync_server.history.standing import Counts, counted
@@ -112,7 +112,7 @@ class Live:
         else:
             offered = self._ledger.offered(window, campaign)
         persons = [offered, reached(self._look(window), campaign)]
-        return Persons(np.unique(np.concatenate(persons)))
+        return Persons(distinct(np.concatenate(persons)))
 
     def _trial_names(self, connection: Connection, window: Window) -> list[str]:
         if self._ledger is None:
