@@ -22,20 +22,25 @@ class Asset(NamedTuple):
     """A file as it is served. `tag` changes with its content."""
 
     plain: bytes
-    gzipped: bytes
     media_type: str
     tag: str
 
 
 @cache
 def asset(name: str) -> Asset | None:
-    """The file of that name; None when there is none. Read and compressed once."""
+    """The file of that name; None when there is none. Read once."""
     if name not in _SOURCES:
         return None
     package, path, media_type = _SOURCES[name]
     plain = files(package).joinpath(path).read_bytes()
     tag = blake2b(plain, digest_size=8).hexdigest()
-    return Asset(plain, gzip.compress(plain, mtime=0), media_type, tag)
+    return Asset(plain, media_type, tag)
+
+
+@cache
+def gzipped(found: Asset) -> bytes:
+    """The file compressed: once, when it is first asked for, as a command never does."""
+    return gzip.compress(found.plain, mtime=0)
 
 
 def asset_url(name: str) -> str:

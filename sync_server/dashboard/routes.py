@@ -8,7 +8,7 @@ from litestar.params import PathParameter
 
 from sync_server.answers import AnyRequest, refusals
 from sync_server.dashboard import api, map_page, odd_page, pages
-from sync_server.dashboard.assets import asset
+from sync_server.dashboard.assets import asset, gzipped
 from sync_server.errors import Refused
 
 ASSET_AGE_S = 31_536_000
@@ -41,7 +41,7 @@ def get_static(
     }
     content = found.plain
     if "gzip" in request.headers.get("accept-encoding", ""):
-        content = found.gzipped
+        content = gzipped(found)
         headers["Content-Encoding"] = "gzip"
     return Response(content, media_type=found.media_type, headers=headers)
 

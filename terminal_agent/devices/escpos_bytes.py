@@ -2,30 +2,24 @@
 
 Its traps (docs/hardware.md): it guesses code pages and turns a text with one CJK character to
 GB18030, so text is encoded here; its images and barcodes print remarks to stdout, so raster is
-packed here; an unknown profile is a bare KeyError; importing it configures the root logger and
-leaves a folder in the temporary directory.
+packed here; an unknown profile is a bare KeyError; for what importing it does see `escpos_import`.
 """
 
-import logging
-import shutil
 from functools import lru_cache
-from os import environ
 from typing import Any
 
+from qrcode.constants import ERROR_CORRECT_M
+from qrcode.main import QRCode
+from qrcode.util import QRData, optimal_mode
+
 from terminal_agent.devices.code_pages import encode
+from terminal_agent.devices.escpos_import import undisturbed
 from terminal_agent.profiles import PrinterProfile
 
-_handlers = list(logging.getLogger().handlers)
-from escpos import capabilities  # noqa: E402
-from escpos.constants import QR_ECLEVEL_M  # noqa: E402
-from escpos.printer.dummy import Dummy  # noqa: E402
-from qrcode.constants import ERROR_CORRECT_M  # noqa: E402
-from qrcode.main import QRCode  # noqa: E402
-from qrcode.util import QRData, optimal_mode  # noqa: E402
-
-logging.getLogger().handlers[:] = _handlers
-if "ESCPOS_CAPABILITIES_PICKLE_DIR" not in environ:
-    shutil.rmtree(str(capabilities.pickle_dir), ignore_errors=True)
+with undisturbed():
+    from escpos import capabilities
+    from escpos.constants import QR_ECLEVEL_M
+    from escpos.printer.dummy import Dummy
 
 RASTER_ROWS_MAX = 255
 """Rows in one GS v 0: more than this some printers take for text."""
