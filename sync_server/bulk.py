@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql
 
 from native.rows import encode
+from native.rows.reference import HEADER, TRAILER
 from sync_server.at_once import Statement
 from sync_server.tables import Table
 
@@ -37,11 +38,29 @@ def insert_rows(
     if isinstance(rows, bytes):
         _copy(connection, str(model.__tablename__), columns, rows)
     elif connection.dialect.name == "postgresql":
-        _copy(connection, str(model.__tablename__), columns, _encoded(model, columns, rows))
+        _copy(connection, str(model.__tablename__), columns, copy_of(model, columns, rows))
     else:
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         into = f"INSERT INTO {model.__tablename__} ({names}) VALUES ({marks})"  # noqa: S608 - our own names
         connection.exec_driver_sql(into, list(rows))
+
+
+def copy_of(model: type[Table], columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> bytes:
+    """The bytes of a binary COPY of `rows` into `columns`, which PostgreSQL takes as they are.
+
+    Raises `psycopg.DataError` for a row that these columns do not hold.
+    """
+    name = str(model.__tablename__)
+    try:
+        return encode(rows, _kinds(name, columns))
+    except (OverflowError, TypeError, ValueError) as error:
+        raise psycopg.DataError(f"{name}: {error}") from error
+
+
+def joined(copies: Iterable[bytes]) -> bytes:
+    """One binary COPY of what `copies`, each a whole one of the same columns, hold in turn."""
+    rows = (memoryview(copy)[len(HEADER) : -len(TRAILER)] for copy in copies)
+    return b"".join((HEADER, *rows, TRAILER))
 
 
 def merge_rows(
@@ -131,16 +150,6 @@ def _otherwise(model: type[Table], update: tuple[str, ...]) -> str:
     table = Table.metadata.tables[str(model.__tablename__)]
     keys = ", ".join(column.name for column in table.primary_key)
     return f"({keys}) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in update)
-
-
-def _encoded(
-    model: type[Table], columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
-) -> bytes:
-    name = str(model.__tablename__)
-    try:
-        return encode(rows, _kinds(name, columns))
-    except (OverflowError, TypeError, ValueError) as error:
-        raise psycopg.DataError(f"{name}: {error}") from error
 
 
 def _copy(connection: Connection, name: str, columns: tuple[str, ...], data: bytes) -> None:

@@ -98,12 +98,17 @@ log = structlog.get_logger("projector")
 def follower(office: Office) -> Follower:
     """The thread that follows the log of `office`; it rests while the office is overloaded."""
     overload = Overload()
+    is_behind = False
 
     def step() -> Did:
-        done = project_step(office)
+        # What it takes up first may be the beginning of a flood, which it is to leave to the tills:
+        # after a short step it knows.
+        nonlocal is_behind
+        done = project_step(office, EVENTS_A_STEP if is_behind else EVENTS_A_SHORT_STEP)
+        is_behind = bool(done) and done >= EVENTS_A_SHORT_STEP
         if not done:
             return Did.NOTHING
-        return Did.FULL if done >= EVENTS_A_SHORT_STEP else Did.SOME
+        return Did.FULL if is_behind else Did.SOME
 
     def rest() -> float:
         with office.database.read() as connection:
@@ -139,8 +144,8 @@ def start_over(office: Office) -> None:
         marks.mark_every_day(connection)
 
 
-def project_step(office: Office) -> int | None:
-    """Projects one bounded lot of events; returns how many, 0 when there is no more to do.
+def project_step(office: Office, events_max: int = EVENTS_A_STEP) -> int | None:
+    """Projects at most `events_max` events; returns how many, 0 when there is no more to do.
 
     None while another process projects.
     """
@@ -152,11 +157,11 @@ def project_step(office: Office) -> int | None:
         members = project_members(connection)
     upto = _horizon(office)
     try:
-        step = _step(office, upto, EVENTS_A_STEP)
+        step = _step(office, upto, events_max)
         return None if step is None else step + members
     except RowRefused:
         # One of the lot cannot be stored. Alone, each of the others can.
-        return _one_by_one(office, upto)
+        return _one_by_one(office, upto, events_max)
 
 
 def _horizon(office: Office) -> int:
@@ -171,9 +176,9 @@ def _horizon(office: Office) -> int:
         return connection.execute(_NEWEST).scalar_one() or 0
 
 
-def _one_by_one(office: Office, upto: int) -> int | None:
+def _one_by_one(office: Office, upto: int, events_max: int) -> int | None:
     done = 0
-    for _ in range(EVENTS_A_STEP):
+    for _ in range(events_max):
         try:
             step = _step(office, upto, 1)
         except RowRefused as error:

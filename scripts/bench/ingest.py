@@ -89,6 +89,7 @@ def measure_bare(run: Run, rates: list[float]) -> None:
 def measure_postgresql(run: Run, server: PostgreSQL, rates: Rates) -> None:
     data = run.directory / "postgresql"
     url = server.create("load", template="office")
+    vacuumed(url)  # as for the ceilings: what is measured with them begins as they do
     run.load(Settings(data, url), rates)
     with server.connect("load") as connection:
         log, projected = copied(connection, LOG), copied(connection, PROJECTED)

@@ -23,6 +23,8 @@ class Arrival(NamedTuple):
     """The chain's hash after each event, if what the batch claims of the past is so."""
     public_key: bytes | None
     """The key its signature was found good by. None: nobody signed it, and it is trusted."""
+    copy: bytes | None = None
+    """The log's rows of the whole batch, if all of it is new, as PostgreSQL takes them."""
 
 
 def arrive(batch: Batch, public_key: bytes | None = None) -> Arrival:

@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any, NamedTuple
 
+import psycopg
 from sqlalchemy import Connection, insert, select
 from sqlmodel import col
 
 from sync_server.at_once import Statement, ask, tell
-from sync_server.bulk import insert_rows, rows_of, updating
+from sync_server.bulk import copy_of, insert_rows, joined, rows_of, updating
 from sync_server.database import Lock, lock_shared_statement
 from sync_server.ingest.acceptance import Head
 from sync_server.ingest.arrival import Arrival
@@ -108,15 +109,20 @@ def append(
 
     Notes of the tills of `heard` when they spoke, and what their clocks were off.
     """
-    rows: list[Iterable[tuple[Any, ...]]] = []
+    new: list[Addition] = []
     heads: list[tuple[Any, ...]] = []
     for addition in additions:
         if addition.hashes:
             batch, head = addition.arrival.batch, addition.head
-            rows.append(_rows(addition, now_ms))
+            new.append(addition)
             heads.append((batch.till_id, batch.epoch, head.seq, head.hash, now_ms))
-    if rows:
-        insert_rows(connection, EventLog, COLUMNS, chain.from_iterable(rows))
+    if new and connection.dialect.name == "postgresql":
+        insert_rows(connection, EventLog, COLUMNS, joined([_copy(each, now_ms) for each in new]))
+    elif new:
+        rows = chain.from_iterable(
+            _rows(each.arrival, each.new_from, each.hashes, now_ms) for each in new
+        )
+        insert_rows(connection, EventLog, COLUMNS, rows)
     for addition in additions:
         _set_aside(connection, addition, now_ms)
     seen = [(batch.till_id, now_ms, batch.clock_offset_ms) for batch in heard]
@@ -130,19 +136,44 @@ def append(
         tell(connection, *changes)
 
 
-def _rows(addition: Addition, now_ms: int) -> Iterable[tuple[Any, ...]]:
+def written_out(arrival: Arrival, now_ms: int) -> Arrival:
+    """`arrival`, received at `now_ms`, with its rows made for PostgreSQL before anything is locked.
+
+    Nearly every batch is new from its first event on; of another the rows are made when that is
+    known, as for one with a row that the log does not hold, so that it is refused there.
+    """
+    if not arrival.chained:
+        return arrival
+    try:
+        copy = copy_of(EventLog, COLUMNS, _rows(arrival, 0, arrival.chained, now_ms))
+    except psycopg.DataError:
+        return arrival
+    return arrival._replace(copy=copy)
+
+
+def _copy(addition: Addition, now_ms: int) -> bytes:
+    # What is new from its first event on has the hashes that it arrived with: `accept` found what
+    # it claims of the past to be so.
+    arrival, new_from, hashes, _ = addition
+    if new_from == 0 and arrival.copy is not None:
+        return arrival.copy
+    return copy_of(EventLog, COLUMNS, _rows(arrival, new_from, hashes, now_ms))
+
+
+def _rows(
+    arrival: Arrival, since: int, hashes: Sequence[bytes], now_ms: int
+) -> Iterable[tuple[Any, ...]]:
     # Put together by `zip` alone: there are hundreds of a batch.
-    arrival, since = addition.arrival, addition.new_from
     batch = arrival.batch
     return zip(
         repeat(batch.till_id),
         repeat(batch.epoch),
-        range(batch.first_seq + since, addition.head.seq + 1),
+        range(batch.first_seq + since, batch.first_seq + len(batch.events)),
         repeat(now_ms),
         arrival.times[since:],
         repeat(batch.clock_offset_ms),
         arrival.kinds[since:],
-        addition.hashes,
+        hashes,
         batch.events[since:],
         strict=False,
     )

@@ -3,7 +3,7 @@
 from litestar import post
 from litestar.concurrency import sync_to_thread
 
-from sync_server.answers import AnyRequest, refusals
+from sync_server.answers import AnyRequest, office_of, refusals
 from sync_server.auth.guards import source_of
 from sync_server.auth.signatures import UNAUTHORIZED
 from sync_server.auth.tills import claiming_till, forget_key, signing_key
@@ -13,6 +13,7 @@ from sync_server.follower import Follower
 from sync_server.ingest.arrival import Arrival, arrive
 from sync_server.ingest.aside_routes import set_aside
 from sync_server.ingest.decoding import JSON_CONTENT_TYPE, decode_body
+from sync_server.ingest.log import written_out
 from sync_server.ingest.together import Together
 from wire.batches import BATCH_BYTES_MAX, BATCH_CONTENT_TYPE, Ack, BatchError
 
@@ -79,7 +80,9 @@ def _arrive(request: AnyRequest, body: bytes) -> Arrival:
             f"Till {till_id} signed a batch of till {batch.till_id}.",
             "A till sends its own events only.",
         )
-    return arrive(batch, public_key)
+    arrival = arrive(batch, public_key)
+    office = office_of(request)
+    return arrival if office.database.on_sqlite else written_out(arrival, office.now_ms())
 
 
 routes = [take_events, set_aside]

@@ -3,9 +3,19 @@
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sync_server.at_once import Statement, ask, tell
-from sync_server.bulk import find_rows, insert_rows, merge_rows, rows_of, updating
+from sync_server.bulk import (
+    copy_of,
+    find_rows,
+    insert_rows,
+    joined,
+    merge_rows,
+    rows_of,
+    updating,
+)
 from sync_server.errors import DatabaseError, RowRefused
 from sync_server.tables import Person, Tender
 
@@ -105,3 +115,12 @@ def test_of_statements_that_go_at_once_a_failing_one_undoes_all(desk: "Desk") ->
     with pytest.raises(DatabaseError):
         fail()
     assert persons(desk) == []
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(1, 9), st.none() | st.integers(0, 9)), max_size=3)))
+def test_copies_that_are_joined_are_one_copy_of_their_rows(
+    lots: list[list[tuple[int, int | None]]],
+) -> None:
+    rows = [[(person, member, None) for person, member in lot] for lot in lots]
+    whole = copy_of(Person, PERSON, [row for lot in rows for row in lot])
+    assert joined(copy_of(Person, PERSON, lot) for lot in rows) == whole

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, update
 from sqlmodel import col
 
+from sync_server import projector as projector_module
 from sync_server.database import Lock, lock_exclusive
 from sync_server.journeys import columns
 from sync_server.journeys.campaign_reading import read_campaigns
@@ -35,6 +36,7 @@ from sync_server.tables import (
     VoucherRefusal,
 )
 from sync_server.tables import DeviceFault as DeviceFaultRow
+from sync_server.turns import Turns
 from wire.events import (
     ClockJumped,
     DeviceFault,
@@ -55,6 +57,7 @@ from wire.identifiers import identifier_token
 NOW_MS = 1_795_000_000_000
 
 if TYPE_CHECKING:
+    from sync_server.office import Office
     from tests.office.conftest import Desk, MakeSale, SimTill
 
 CARD = "2000000000015"
@@ -531,3 +534,30 @@ def test_the_thread_projects_what_it_is_woken_for_and_stops(
         time.sleep(0.01)
     assert projector.stop(10)
     assert len(desk.rows(Sale)) == 1
+
+
+def test_the_thread_begins_with_a_short_step_and_goes_on_with_whole_ones(
+    desk: "Desk", till: "SimTill", sale: "MakeSale", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projector_module, "EVENTS_A_SHORT_STEP", 2)
+    for _ in range(7):
+        till.add(sale())
+    till.send()
+    steps: list[int] = []
+
+    def noted(office: "Office", events_max: int) -> int | None:
+        done = project_step(office, events_max)
+        steps.append(done or 0)
+        return done
+
+    monkeypatch.setattr(projector_module, "project_step", noted)
+    # Nobody else writes: a step is short only where it was asked to be.
+    monkeypatch.setattr(Turns, "are_wanted", False)
+    projector = follower(desk.office)
+    projector.start()
+    deadline = time.monotonic() + 10
+    while len(steps) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert projector.stop(10)
+    assert steps[:3] == [2, 5, 0]
+    assert len(desk.rows(Sale)) == 7

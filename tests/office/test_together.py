@@ -13,6 +13,7 @@ from sync_server.errors import DatabaseError, OfficeError
 from sync_server.ingest import routes as ingest_routes
 from sync_server.ingest import together
 from sync_server.ingest.arrival import Arrival, arrive
+from sync_server.ingest.log import written_out
 from sync_server.ingest.take import Answer, take, take_together
 from sync_server.ingest.together import Together
 from sync_server.registry.tills import revoke_till
@@ -246,3 +247,47 @@ def test_a_till_this_process_remembers_may_get_another_key(
 
 def _code(answer: Ack | Refusal) -> str:
     return answer.code if isinstance(answer, Refusal) else ""
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_rows_that_were_made_before_the_lock_are_those_made_under_it(
+    desk: "Desk", sale: "MakeSale"
+) -> None:
+    ready, later, *_ = four_tills(desk, sale)
+    for till in (ready, later):
+        till.add_raw(b"\xc1")
+        take(desk.office, till.batch(1, 1))
+    now_ms = desk.office.now_ms()
+    for first, last in ((2, 3), (3, 4)):  # all new; the first event is known, the last is none
+        arrivals = [arrive(till.batch(first, last)) for till in (ready, later)]
+        written = written_out(arrivals[0], now_ms)
+        assert written.copy is not None
+        assert told(take_together(desk.office, [written, arrivals[1]])) == [last, last]
+    rows = [
+        [
+            (row["seq"], row["received_at_ms"], row["at_ms"], row["kind"], row["clock_offset_ms"])
+            for row in desk.rows(EventLog)
+            if row["till_id"] == till.till_id
+        ]
+        for till in (ready, later)
+    ]
+    assert rows[0] == rows[1]
+    assert [row[0] for row in rows[0]] == [1, 2, 3, 4]
+    mine = [row for row in desk.rows(EventLog) if row["till_id"] == ready.till_id]
+    assert [row["body"] for row in mine] == ready.events
+    assert [row["chain_hash"] for row in mine] == ready.hashes[1:]
+    assert [(row["till_id"], row["seq"]) for row in desk.rows(Quarantine)] == [
+        (ready.till_id, 4),
+        (later.till_id, 4),
+    ]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_batch_whose_rows_the_log_does_not_hold_is_refused_where_it_is_taken(
+    desk: "Desk", sale: "MakeSale"
+) -> None:
+    arrival = arrive(four_tills(desk, sale)[0].batch())
+    beyond = arrival._replace(times=[2**63, *arrival.times[1:]])
+    assert written_out(beyond, desk.clock.ms) == beyond
+    assert told(take_together(desk.office, [beyond])) == ["row_refused"]
+    assert desk.rows(EventLog) == []
