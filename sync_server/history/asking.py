@@ -7,9 +7,8 @@ from hashlib import blake2b
 import msgspec
 
 from native.fold import Tally
-from sync_server.history.buyers import bought_in
 from sync_server.history.history import History, Snapshot
-from sync_server.history.standing import Asked
+from sync_server.history.standing import Asked, Whose, unnamed
 from sync_server.journeys.compiled import new_tally, rules_for
 from sync_server.journeys.model import Placement
 from sync_server.journeys.persons import Persons
@@ -32,7 +31,7 @@ def count_journeys(
 
     Recording began on `began_day`.
 
-    With `only`, those of some persons; they are counted anew each time.
+    With `only`, those of some persons; the windows have them, too.
     """
     rules = rules_for(placement, snapshot.vocabulary)
     recording = Recording(began_day)
@@ -41,17 +40,17 @@ def count_journeys(
         partial(new_tally, rules, snapshot.vocabulary, window, recording, only_buyers=only_buyers)
         for window, only_buyers in whole
     ]
-    if only is not None:
-        found = snapshot.view.tallies(
-            lambda: [make() for make in makes], history.run_all, only=only.numbers
-        )
-        return found[: len(windows)], [bought_in(tally) for tally in found[len(windows) :]]
     model = blake2b(msgspec.json.encode(placement.model), digest_size=16).digest()
     told = history.tallies(
         snapshot,
         [
-            Asked((model, trade, began_day, *of), make, of[1])
-            for of, make in zip(whole, makes, strict=True)
+            Asked(
+                (model, trade, began_day, unnamed(window), only_buyers, only is not None),
+                make,
+                only_buyers,
+                Whose(only),
+            )
+            for (window, only_buyers), make in zip(whole, makes, strict=True)
         ],
     )
     return told[: len(windows)], told[len(windows) :]

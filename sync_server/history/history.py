@@ -34,6 +34,7 @@ from sync_server.history.standing import (
     Deltas,
     StandingCounts,
     StandingTallies,
+    Whose,
 )
 from sync_server.history.state import State, frozen, manifest_fits
 from sync_server.history.view import Layer, Parts, Result, View
@@ -188,13 +189,23 @@ class History:
         )
 
     def counts(
-        self, snapshot: Snapshot, question: Hashable, count_in: Callable[[Parts], Counts]
+        self,
+        snapshot: Snapshot,
+        question: Hashable,
+        count_in: Callable[[Parts, Whose], Counts],
+        whose: Whose,
     ) -> Counts:
         """`StandingCounts.counts` over a snapshot."""
         names = snapshot.vocabulary
         sizes = (len(names.kinds), len(names.campaigns), len(names.stores))
         return self._counts.counts(
-            (question, sizes), snapshot.view, snapshot.step, self._deltas, count_in, self.run_all
+            (question, sizes),
+            snapshot.view,
+            snapshot.step,
+            self._deltas,
+            count_in,
+            self.run_all,
+            whose,
         )
 
     def status(self) -> Status:

@@ -21,16 +21,16 @@ class Look:
         self.vocabulary = vocabulary
         self._parts: Parts = view.parts()
         self._window = window
-        self._persons = None if persons is None else np.asarray(persons.numbers)
+        self._persons = _numbers(persons)
         self._asked: dict[int, tuple[Part, Array]] = {}
         self._stores: Array | None = None
         if window.stores is not None:
             self._stores = np.array([store in window.stores for store in vocabulary.stores.names])
 
-    def over(self, parts: Parts) -> "Look":
-        """The same question to other parts."""
+    def over(self, parts: Parts, persons: Persons | None) -> "Look":
+        """The same question to other parts, about other persons."""
         found = copy(self)
-        found._parts, found._asked = parts, {}
+        found._parts, found._asked, found._persons = parts, {}, _numbers(persons)
         return found
 
     def kind(self, kind: str) -> int | None:
@@ -63,6 +63,10 @@ class Look:
         """Whether each person is asked for, with rows that count."""
         asks = ~is_among(persons, left_out)
         return asks if self._persons is None else asks & is_among(persons, self._persons)
+
+
+def _numbers(persons: Persons | None) -> Array | None:
+    return None if persons is None else np.asarray(persons.numbers)
 
 
 class Span(NamedTuple):

@@ -12,6 +12,7 @@ from sync_server.history.counted import COUNTED_MAX, counted
 from sync_server.history.looking import Look
 from sync_server.history.view import RunAll, View
 from sync_server.journeys.checkout import Tills, TillTally
+from sync_server.journeys.persons import Persons
 from sync_server.journeys.tally import SalesTally
 from sync_server.journeys.touchpoint import PURCHASE
 
@@ -43,11 +44,13 @@ def count_buyers(look: Look) -> int:
     return found
 
 
-def count_sales(view: View, look: Look, run_all: RunAll) -> tuple[SalesTally, Tills]:
-    """The counts over the sales of a look's persons, and those of each till of their own."""
+def count_sales(
+    view: View, look: Look, persons: Persons | None, run_all: RunAll
+) -> tuple[SalesTally, Tills]:
+    """The counts over the sales of some persons, and those of each till of their own."""
     names = look.vocabulary
     tally = SalesTally()
-    lots = [look.over(parts) for parts in view.shares()]
+    lots = [look.over(parts, persons) for parts in view.shares()]
     found = list(chain(*run_all([lambda lot=lot: _sales(lot) for lot in lots])))
     if not found:
         return tally, {}

@@ -1,7 +1,8 @@
 """Standing counts: what was counted lately, kept up by taking persons out and in again.
 
 A person whose touchpoints changed is subtracted with the rows they had and added with those they
-have now, so whether what came is newer or older than the rest makes no difference.
+have now, so whether what came is newer or older than the rest makes no difference. Of a question
+about some persons, so are those who came among them, or left them.
 """
 
 import threading
@@ -12,12 +13,15 @@ from itertools import count
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 
 from native.fold import Tally, add_to
 from sync_server.history.buyers import bought_in, replaced, size_of
-from sync_server.history.part import Array, Part, joined
+from sync_server.history.part import Array, Part, empty, joined
 from sync_server.history.view import NOBODY, Parts, RunAll, View
+from sync_server.journeys.persons import Persons
 from sync_server.journeys.rfm import Bought
+from sync_server.journeys.tally import Window
 
 STANDING_MAX = 128
 """Windows of questions: a summary asks for two to four of each kind."""
@@ -27,6 +31,8 @@ ago goes first."""
 DELTA_ROWS_MAX = 1_000_000
 """Rows of changes that are kept; what was counted before them is counted anew."""
 NETS_MAX = 4
+MOVED_MAX = 20_000
+"""Persons who came into a question's persons or left them; with more, all is counted anew."""
 
 Counts = dict[Any, int]
 """Of persons: counts of disjoint persons add up."""
@@ -44,6 +50,9 @@ class Delta(NamedTuple):
     def persons(self) -> Array:
         """The persons with rows before it or after it, ascending."""
         return np.union1d(self.before.persons, self.after.persons)
+
+
+NO_DELTA = Delta(0, empty(), empty())
 
 
 class Deltas:
@@ -108,15 +117,65 @@ def _net(deltas: Sequence[Delta], upto: int) -> Delta:
     return Delta(upto, joined(before), joined(after))
 
 
+class Whose(NamedTuple):
+    """The persons whose rows a question counts; None: everybody's."""
+
+    only: Persons | None = None
+    holders: Persons | None = None
+
+    def moved(self, before: "Whose") -> Array:
+        """Those, ascending, who count for one of them and not for the other."""
+        found = NOBODY
+        for mine, theirs in zip(self, before, strict=True):
+            if mine is not theirs and mine is not None and theirs is not None:
+                both = (np.asarray(one.numbers) for one in (mine, theirs))
+                found = np.union1d(found, np.setxor1d(*both, assume_unique=True))
+        return found
+
+    @property
+    def numbers(self) -> Any:
+        """Of `only`, as the fold takes them."""
+        return None if self.only is None else self.only.numbers
+
+    @property
+    def size(self) -> int:
+        """What they take in memory."""
+        return sum(8 * len(some) for some in self if some is not None)
+
+
+EVERYBODY = Whose()
+
+
+def unnamed(window: Window) -> tuple[Window, bool]:
+    """A window without the names of its persons, and whether holders are asked about."""
+    return replace(window, only=None, holders=None), window.holders is not None
+
+
 class _Standing(Generic[Kept]):
-    """What one window's question counted, and up to which change."""
+    """What one window's question counted, of whom, and up to which change."""
 
     def __init__(self, place: int) -> None:
         self.place = place
         self.lock = threading.Lock()
         self.kept: Kept | None = None
         self.number = -1
+        self.whose = EVERYBODY
         self.bytes = 0
+
+    def change(self, whose: Whose, number: int, view: View, deltas: Deltas) -> Delta | None:
+        """What is to be taken out of what is kept and put in; None: all is to be counted anew."""
+        since = self.number
+        if self.kept is None or not 0 <= since <= number:
+            return None
+        moved = whose.moved(self.whose)
+        if len(moved) > MOVED_MAX:
+            return None
+        delta = NO_DELTA if since == number else deltas.between(since, number)
+        if delta is None or not len(moved):
+            return delta
+        # Of who did not change, the rows before are those of now.
+        rows = view.of(np.setdiff1d(moved, delta.persons, assume_unique=True))
+        return Delta(number, joined([delta.before, rows]), joined([delta.after, rows]))
 
 
 class _Shelf(Generic[Kept]):
@@ -161,6 +220,8 @@ class Asked(NamedTuple):
     """A tally with nothing in it, the same each time."""
     only_buyers: bool
     """Whether who bought is asked for, and nothing else."""
+    whose: Whose = EVERYBODY
+    """The question says that they are some, not who."""
 
 
 class StandingTallies(_Shelf[Any]):
@@ -179,7 +240,10 @@ class StandingTallies(_Shelf[Any]):
             for standing in sorted(of, key=_place):  # one order: nobody waits in a ring
                 stack.enter_context(standing.lock)
             behind: dict[int, list[_Standing[Any]]] = {}
-            for standing in of:
+            for standing, one in of.items():
+                if one.whose.only is not None:
+                    self._of_some(standing, one, view, number, deltas, run_all)
+                    continue
                 since = -1 if standing.kept is None else standing.number
                 behind.setdefault(since, []).append(standing)
             missing: list[_Standing[Any]] = []
@@ -196,18 +260,42 @@ class StandingTallies(_Shelf[Any]):
                     _keep(standing, bought_in(tally) if of[standing].only_buyers else tally)
             told: list[Any] = []
             for standing, one in zip(standings, asked, strict=True):
-                standing.number = number
+                standing.number, standing.whose = number, one.whose
+                standing.bytes += one.whose.size
                 kept: Any = standing.kept
                 told.append(kept if one.only_buyers else _copy(kept, one.make()))
             return told
 
+    def _of_some(
+        self,
+        standing: _Standing[Any],
+        one: Asked,
+        view: View,
+        number: int,
+        deltas: Deltas,
+        run_all: RunAll,
+    ) -> None:
+        delta = standing.change(one.whose, number, view, deltas)
+        if delta is not None:
+            _bring_forward({standing: one}, delta)
+            return
+        only = one.whose.numbers
+        found = view.tallies(lambda: [one.make()], run_all, only=only)
+        _keep(standing, bought_in(found[0]) if one.only_buyers else found[0])
+
 
 def _bring_forward(of: dict[_Standing[Any], Asked], delta: Delta) -> None:
+    """Those of `of` ask about the same persons, and so do what they counted."""
+    if not len(delta.before) and not len(delta.after):
+        for standing in of:
+            _keep(standing, standing.kept)
+        return
+    (before, after), *_ = ((standing.whose, one.whose) for standing, one in of.items())
     kept: list[Any] = [standing.kept for standing in of]
     for standing in of:
         standing.kept = None  # until it is whole again, should something fail
     taken = [one.make() for one in of.values()]
-    _add(taken, delta.before)
+    _add(taken, delta.before, before)
     given: list[Tally] = []
     for one, tally, away in zip(of.values(), kept, taken, strict=True):
         if one.only_buyers:
@@ -215,10 +303,10 @@ def _bring_forward(of: dict[_Standing[Any], Asked], delta: Delta) -> None:
         else:
             tally.subtract(away)
             given.append(tally)
-    _add(given, delta.after)
-    for (standing, one), before, away, now in zip(of.items(), kept, taken, given, strict=True):
+    _add(given, delta.after, after)
+    for (standing, one), was, away, now in zip(of.items(), kept, taken, given, strict=True):
         if one.only_buyers:
-            _keep(standing, replaced(before, bought_in(away), bought_in(now)))
+            _keep(standing, replaced(was, bought_in(away), bought_in(now)))
         else:
             _keep(standing, now)
 
@@ -237,32 +325,27 @@ class StandingCounts(_Shelf[Counts]):
         view: View,
         number: int,
         deltas: Deltas,
-        count_in: Callable[[Parts], Counts],
+        count_in: Callable[[Parts, Whose], Counts],
         run_all: RunAll,
+        whose: Whose = EVERYBODY,
     ) -> Counts:
-        """What `count_in` counts in all rows of `view`, which is as of change `number`."""
+        """What `count_in` counts in all rows of `view`, which is as of change `number`.
+
+        Of `whose` persons; `key` says that they are some, not who.
+        """
         (standing,) = self.of([key])
         with standing.lock:
-            known = standing.kept
-            delta = None
-            if known is not None and standing.number < number:
-                delta = deltas.between(standing.number, number)
-            if (
-                known is None
-                or standing.number > number
-                or (delta is None and (standing.number < number))
-            ):
-                known = counted(view, count_in, run_all)
-            elif delta is not None:
-                away = {name: -number for name, number in count_in(_alone(delta.before)).items()}
-                known = _sum([known, away, count_in(_alone(delta.after))])
-            standing.kept, standing.number = known, number
+            known, delta = standing.kept, standing.change(whose, number, view, deltas)
+            if known is None or delta is None:
+                lots = view.shares()
+                known = _sum(run_all([lambda lot=lot: count_in(lot, whose) for lot in lots]))
+            elif len(delta.before) or len(delta.after):
+                found = count_in(_alone(delta.before), standing.whose)
+                away = {name: -count for name, count in found.items()}
+                known = _sum([known, away, count_in(_alone(delta.after), whose)])
+            standing.kept, standing.number, standing.whose = known, number, whose
+            standing.bytes = whose.size
             return dict(known)
-
-
-def counted(view: View, count_in: Callable[[Parts], Counts], run_all: RunAll) -> Counts:
-    """What is counted in all rows of a view."""
-    return _sum(run_all([lambda lot=lot: count_in(lot) for lot in view.shares()]))
 
 
 def _alone(part: Part) -> Parts:
@@ -281,9 +364,9 @@ def _place(standing: _Standing[Any]) -> int:
     return standing.place
 
 
-def _add(tallies: list[Tally], part: Part) -> None:
+def _add(tallies: list[Tally], part: Part, whose: Whose) -> None:
     if len(part):
-        add_to(tallies, part.rows, 0, -1, *part.enrolled, without=NOBODY)
+        add_to(tallies, part.rows, 0, -1, *part.enrolled, without=NOBODY, only=whose.numbers)
 
 
 def _copy(tally: Tally, empty: Tally) -> Tally:

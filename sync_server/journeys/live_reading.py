@@ -21,7 +21,7 @@ from sync_server.history.ledger import Decisions
 from sync_server.history.looking import Look, distinct
 from sync_server.history.person_counts import PersonCounts, count_persons, told
 from sync_server.history.selling import count_sales
-from sync_server.history.standing import Counts, counted
+from sync_server.history.standing import Counts, Whose, unnamed
 from sync_server.history.view import Parts
 from sync_server.journeys.campaign_reading import (
     first_decisions,
@@ -72,7 +72,8 @@ class Live:
 
     def sales(self, window: Window) -> tuple[SalesTally, Tills]:
         """`columns.read_sales` and the sales of `checkout_reading`, of a window of some persons."""
-        return count_sales(self._view, self._look(window), self._history.run_all)
+        look = self._look(window)
+        return count_sales(self._view, look, window.only, self._history.run_all)
 
     def buyers(self, window: Window) -> int:
         """How many persons have a sale in a window."""
@@ -130,15 +131,14 @@ class Live:
         if window in self._of:
             return self._of[window]
         look, now_ms = self._look(window), self._now_ms(window)
-        holders = Look(self._view, self._vocabulary, window, window.holders)
 
-        def count_in(parts: Parts) -> Counts:
-            return count_persons(look.over(parts), holders.over(parts), now_ms, window.campaign)
+        def count_in(parts: Parts, whose: Whose) -> Counts:
+            some, holders = (look.over(parts, persons) for persons in whose)
+            return count_persons(some, holders, now_ms, window.campaign)
 
-        if window.has_filters:
-            found = counted(self._view, count_in, self._history.run_all)
-        else:
-            found = self._history.counts(self._snapshot, (window, now_ms), count_in)
+        question = (unnamed(window), window.only is not None, now_ms)
+        whose = Whose(window.only, window.holders)
+        found = self._history.counts(self._snapshot, question, count_in, whose)
         self._of[window] = told(found)
         return self._of[window]
 

@@ -799,3 +799,35 @@ def test_so_many_events_that_they_do_not_go_into_memory_are_read_by_person(
     here.put(moment(60, 3, 100), moment(61, 4, 100))
     here.require_same()
     assert read.whole == [3, 4]
+
+
+def test_who_comes_among_those_that_are_asked_about_or_leaves_them_is_added_or_taken_out(
+    here: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.put(*(moment(number, number % 7, number) for number in range(1, 60)))
+    here.put(*(moment(60 + who, who, 20, "web_visit", campaign="thanks") for who in (1, 2, 3)))
+    asked: dict[str, Any] = {"filters": Filters(campaign="thanks")}
+    here.require_same(**asked)
+    with monkeypatch.context() as patched:
+        patched.setattr(View, "tallies", None)  # nothing is counted anew
+        here.put(moment(70, 4, 30, "web_visit", campaign="thanks"), moment(71, 1, 2))
+        here.put(moment(62, 2, 21, "web_visit"))
+        found = here.pulled(here.history, **asked)
+    assert found == here.pulled(None, **asked)
+
+
+def test_many_tills_of_many_stores_are_told_apart_for_a_campaigns_persons(here: Office) -> None:
+    here.put(moment(1, 1, 1, "web_visit", campaign="thanks"))
+    here.put(
+        *(
+            moment(number, 1, number, till_id=f"till-{number}", store_id=f"store-{number}")
+            for number in range(2, 302)
+        )
+    )
+    here.require_same(filters=Filters(campaign="thanks"))
+
+
+def test_a_campaign_that_reached_nobody_has_nobodys_figures(here: Office) -> None:
+    here.put(*(moment(number, number % 7, number) for number in range(1, 20)))
+    for _ in range(2):
+        here.require_same(filters=Filters(campaign="welcome"))
