@@ -17,7 +17,6 @@ import structlog
 from sqlalchemy import Connection
 
 from sync_server.database import Database
-from sync_server.errors import Refused
 from sync_server.follower import Did, Follower
 from sync_server.history.arranged import Zones
 from sync_server.history.arrays import np
@@ -26,8 +25,10 @@ from sync_server.history.growing import Growing, Since
 from sync_server.history.ledger import Ledger
 from sync_server.history.ledger_reading import Days, caught_up
 from sync_server.history.news import REBUILD_PERSONS_MIN, News, after, read_news
+from sync_server.history.overlay import OVERLAY_ROWS_LIMIT, OverlayAge
 from sync_server.history.part import ROW_BYTES, Part
 from sync_server.history.reading import PERSONS_A_QUERY, reader_in
+from sync_server.history.refusals import FilesFault, Preparing
 from sync_server.history.standing import (
     Asked,
     Counts,
@@ -51,18 +52,10 @@ from sync_server.journeys.rows import Vocabulary
 from sync_server.office import Office
 
 DIRECTORY = "history"
-OVERLAY_ROWS_MAX = 2_000_000
-"""Some hundred megabytes; from here on the files are made anew."""
-OVERLAY_ROWS_LIMIT = 2 * OVERLAY_ROWS_MAX
-"""From here on it does not follow until they are."""
-OVERLAY_S_MAX = 6 * 3_600.0
-GONE_S_MAX = 900.0
-"""After so long the rows of who is gone (erased, or joined to somebody) leave the files."""
 PREPARED_WAIT_S_MAX = 5.0
 BUSY_WAIT_S_MAX = 10.0
 TRIES = 3
 """Times that it is asked again when what was there had to be dropped."""
-RETRY_S = 5
 FOLLOW_S = 1.0
 """From one taking up to the next. Who asks takes up the rest; so that they find little to do."""
 STOP_WAIT_S_MAX = 10.0
@@ -70,33 +63,6 @@ TOUCHED_BYTES_MAX = 4 * 2**30
 """Of the files: larger ones come into memory as they are asked for."""
 
 log = structlog.get_logger("history")
-
-
-class Preparing(Refused):
-    """The history is not whole yet."""
-
-    wait_s = RETRY_S
-
-    def __init__(self, done: float) -> None:
-        super().__init__(
-            503,
-            "history_preparing",
-            f"The figures are being prepared: {done:.0%} of the history is read.",
-            "Ask again in a minute; klantreis-office history status tells how far it is.",
-        )
-
-
-class FilesFault(Refused):
-    """The files can be neither read nor made."""
-
-    def __init__(self, error: OSError) -> None:
-        super().__init__(
-            503,
-            "history_files",
-            f"The files of the history cannot be used: {error}",
-            "See that the data directory has room and is writable; KLANTREIS_HISTORY=off does"
-            " without them.",
-        )
 
 
 class Snapshot(NamedTuple):
@@ -151,8 +117,7 @@ class History:
         self._is_tidy = True
         self._touched = b""
         self._followers: list[Follower] = []
-        self._overlaid_since_s: float | None = None
-        self._gone_since_s: float | None = None
+        self._overlay_age = OverlayAge()
         self._threads = ThreadPoolExecutor(_cores(), "fold")
 
     # --------------------------------------------------------------- asking
@@ -267,17 +232,9 @@ class History:
         return Did.NOTHING
 
     def is_due(self) -> bool:
-        """Whether the files should be made anew: too much beside them, for too long, or of
-        persons who are gone.
-        """
-        state, now_s = self._state, self._monotonic()
-        if state is None or not state.view.layers:
-            return False
-        waited = self._overlaid_since_s is not None and (
-            now_s - self._overlaid_since_s > OVERLAY_S_MAX
-        )
-        gone = self._gone_since_s is not None and now_s - self._gone_since_s > GONE_S_MAX
-        return waited or gone or state.view.overlay_rows > OVERLAY_ROWS_MAX
+        """Whether the files should be made anew; see `OverlayAge`."""
+        state = self._state
+        return state is not None and self._overlay_age.is_due(state.view, self._monotonic())
 
     # -------------------------------------------------------------- writing
 
@@ -381,7 +338,7 @@ class History:
             manifest.change,
             manifest.position,
         )
-        self._overlaid_since_s = self._gone_since_s = None
+        self._overlay_age = OverlayAge()
         self._is_ready.set()
         return True
 
@@ -421,8 +378,7 @@ class History:
             change=manifest.change if is_ahead else state.change,
             position=manifest.position if is_ahead else state.position,
         )
-        self._overlaid_since_s = self._monotonic() if view.layers else None
-        self._gone_since_s = self._monotonic() if len(view.gone()) else None
+        self._overlay_age.begin(view, self._monotonic())
 
     def _tell(self, what: str, **facts: object) -> None:
         """Into the log of an office that serves; a command's output is its answer."""
@@ -504,11 +460,7 @@ class History:
             position=upto.position,
         )
         self._deltas.add(before, layer.part)
-        now_s = self._monotonic()
-        if self._overlaid_since_s is None:
-            self._overlaid_since_s = now_s
-        if self._gone_since_s is None and len(layer.part.persons) < len(layer.persons):
-            self._gone_since_s = now_s if len(view.gone()) else None
+        self._overlay_age.take(layer, view, self._monotonic())
         return taken
 
     def run_all(self, works: Sequence[Callable[[], Result]]) -> list[Result]:

@@ -16,15 +16,11 @@ from sqlmodel import col
 from sync_server.database import Database, upsert
 from sync_server.history import building, growing, news, standing, view, writing
 from sync_server.history import history as history_module
-from sync_server.history.history import (
-    GONE_S_MAX,
-    OVERLAY_S_MAX,
-    FilesFault,
-    History,
-    Preparing,
-)
+from sync_server.history.history import History
+from sync_server.history.overlay import GONE_S_MAX, OVERLAY_S_MAX
 from sync_server.history.part import Part
 from sync_server.history.reading import Reader
+from sync_server.history.refusals import FilesFault, Preparing
 from sync_server.history.view import View
 from sync_server.journeys import sale_days
 from sync_server.journeys.arrow import pa, pq
