@@ -132,7 +132,7 @@ def test_a_batch_that_waits_is_committed_before_the_projectors_next_step(
     write = projector.projection_rows.write
     sending = threading.Thread(target=lambda: till.send(till.batch(5, 6)))
 
-    def noted(*arguments: Any) -> None:
+    def noted(*arguments: Any, **more: Any) -> None:
         with database.read() as reading:
             logged = reading.execute(select(func.count()).select_from(EventLog)).scalar_one()
             projected = reading.execute(select(func.count()).select_from(Sale)).scalar_one()
@@ -140,7 +140,7 @@ def test_a_batch_that_waits_is_committed_before_the_projectors_next_step(
         if len(seen) == 1:  # While the first step has the writer, a batch comes.
             sending.start()
             until(lambda: standing(one) == 1)
-        write(*arguments)
+        write(*arguments, **more)
 
     monkeypatch.setattr(projector.projection_rows, "write", noted)
     project_all(desk.office)
