@@ -2,10 +2,12 @@ import fcntl
 import os
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from scripts.replay import demo
+from scripts.replay import demo, run
 from scripts.replay.data import Days
 from scripts.replay.expected import Figures
 from scripts.replay.processes import ReplayError
@@ -80,3 +82,29 @@ def test_an_end_that_comes_while_the_invitation_is_printed_is_an_end(
 
     demo.stay_up(invite, lambda: pytest.fail("it went on"))
     assert "Shutting down" in capsys.readouterr().out
+
+
+class _OfficeAtWork:
+    """An office whose projector comes to the vouchers while the summary is on its way."""
+
+    def __init__(self) -> None:
+        self.printed = 0
+
+    def is_projected(self) -> bool:
+        return self.printed == 8
+
+    def summary(self, _first: date, _end: date) -> dict[str, Any]:
+        totals = dict.fromkeys((*Figures._fields, "trips"), 10)
+        told = {"totals": {**totals, "vouchers_printed": self.printed}}
+        self.printed = 8
+        vouchers = {"held_out": 1, "redeemed": 2}
+        return {"current": {**told, "vouchers": vouchers}, "events_synced": 18}
+
+
+def test_a_summary_that_is_older_than_the_last_vouchers_is_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "PROJECT_POLL_S", 0)
+    days = Days(date(2017, 5, 14), 1)
+    shop: Any = SimpleNamespace(office=_OfficeAtWork())
+    assert run.read_result(shop, days, 10).vouchers_printed == 8
