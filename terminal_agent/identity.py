@@ -22,6 +22,7 @@ from terminal_agent.private_file import write_private
 from wire.batches import Refusal
 from wire.enrolment import Enrolment, EnrolmentRequest
 from wire.identifiers import identifier_token
+from wire.rotation import KeyChange, change_text
 
 ENROL_S_MAX = 30.0
 ENROLMENT_CODE = re.compile(r"[0-9A-Za-z-]{8,64}")
@@ -101,6 +102,12 @@ class Identity:
                 else:
                     self.coming = pending_key(coming_file(self._file))
             return self.coming
+
+    def change_to(self, coming: Ed25519PrivateKey) -> KeyChange:
+        """What asks the office to take `coming` for the till's key, with the proof that it is."""
+        public_key = coming.public_key().public_bytes_raw()
+        text = change_text(self.till_id, self.public_key, public_key)
+        return KeyChange(public_key, coming.sign(text))
 
     def adopt(self, coming: Ed25519PrivateKey, now_ms: int) -> None:
         """The office has confirmed `coming`: it signs from now on. Raises `OSError`."""

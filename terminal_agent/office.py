@@ -38,6 +38,8 @@ FEED_S_MAX = 600.0
 """A part of the feed may be large and the line slow; an acknowledgement has `ANSWER_S_MAX`."""
 BASE_SPREAD_S_MAX = 3_600
 SIGNATURE = "signature"
+_KEY_ROUTE = ("POST", "/v1/till/key")
+_JSON = {"Content-Type": "application/json"}
 CLOCK_ERROR_MS_MIN = 60_000
 """An offset learnt from a refusal that moves by this much is worth one more try."""
 
@@ -139,15 +141,8 @@ class Office:
 
     def change_key(self, change: KeyChange) -> KeyChanged:
         """The office's word that the till's key is another now. Raises as `send` does."""
-        headers = {"Content-Type": "application/json"}
-        body = msgspec.json.encode(change)
-        _, _, content = self._request("POST", "/v1/till/key", body, headers)
-        changed = _decoded(content, KeyChanged)
-        mine = (self._identity.till_id, change.public_key)
-        if changed is None or (changed.till_id, changed.public_key) != mine:
-            raise self._rubbish(200)
-        self._measure(changed.office_time_ms)
-        return changed
+        _, _, content = self._request(*_KEY_ROUTE, msgspec.json.encode(change), _JSON)
+        return self._changed(content, change)
 
     def versions(
         self, known: Mapping[str, str], wait_s: int, later: Iterable[str] = ()
@@ -220,8 +215,7 @@ class Office:
                 method, target, body, headers, bytes_max, whole_s_max, pour, coming
             )
             if coming is not None and status != HTTPStatus.UNAUTHORIZED:
-                # Only who knows the coming key answers so: the answer to the change was lost.
-                self._adopt(coming)
+                self._confirm(coming, target)
             if status < 300 or status == HTTPStatus.NOT_MODIFIED:
                 return status, answered, content
             refusal = self._refusal(status, answered, content)
@@ -349,9 +343,30 @@ class Office:
             return OfficeUnreachable(refusal.code, refusal.message, refusal.fix)
         return OfficeRefused(refusal.code, refusal.message, refusal.fix)
 
-    def _adopt(self, coming: Ed25519PrivateKey) -> None:
-        with self._mapped():
-            self._identity.adopt(coming, self.now_ms())
+    def _confirm(self, coming: Ed25519PrivateKey, answered: str) -> None:
+        """The till speaks with `coming` from now on, if the office says that it is its key.
+
+        It took a request that was signed with it, so the answer to the change was lost. Or
+        something between here and the office answered that request, which knows no keys: so the
+        office is asked. If it cannot be, the till keeps both keys, and comes here again.
+        """
+        if answered == _KEY_ROUTE[1]:
+            return  # that is the answer, and whoever asked looks at it
+        change = self._identity.change_to(coming)
+        body = msgspec.json.encode(change)
+        with suppress(OfficeUnreachable), self._mapped():
+            _, _, content = self._once(
+                *_KEY_ROUTE, body, _JSON, ANSWER_BYTES_MAX, ANSWER_S_MAX, None, coming
+            )
+            self._identity.adopt(coming, self._changed(content, change).office_time_ms)
+
+    def _changed(self, content: bytes, change: KeyChange) -> KeyChanged:
+        changed = _decoded(content, KeyChanged)
+        mine = (self._identity.till_id, change.public_key)
+        if changed is None or (changed.till_id, changed.public_key) != mine:
+            raise self._rubbish(HTTPStatus.OK)
+        self._measure(changed.office_time_ms)
+        return changed
 
     def _measure(self, office_time_ms: int) -> None:
         self.offset_ms = office_time_ms - self._clock.now().wall_ms

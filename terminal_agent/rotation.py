@@ -15,7 +15,6 @@ from terminal_agent.clock import SystemClock
 from terminal_agent.errors import TillError
 from terminal_agent.identity import Identity
 from terminal_agent.office import Office
-from wire.rotation import KeyChange, change_text
 
 DAY_MS = 86_400_000
 SPREAD = 0.1
@@ -37,9 +36,7 @@ def rotate(office: Office, identity: Identity) -> None:
     One that was begun before is ended.
     """
     coming = identity.prepare()
-    public_key = coming.public_key().public_bytes_raw()
-    proof = coming.sign(change_text(identity.till_id, identity.public_key, public_key))
-    changed = office.change_key(KeyChange(public_key, proof))
+    changed = office.change_key(identity.change_to(coming))
     identity.adopt(coming, changed.office_time_ms)
     log.info("key changed", till=identity.till_id)
 

@@ -27,7 +27,7 @@ from terminal_agent.identity import (
 )
 from terminal_agent.office import Office
 from terminal_agent.rotation import SPREAD, Rotation, asked_file, due_at_ms, rotate
-from wire.batches import Ack
+from wire.batches import Ack, Refusal
 from wire.feed import OfferList, decode_feed
 from wire.rotation import change_text
 from wire.vouchers import Voucher, decode_voucher, encode_voucher
@@ -165,6 +165,25 @@ def test_an_answer_that_was_lost_is_found_out_by_the_next_request(machine: Machi
     assert machine.identity.public_key == office_key(machine.desk)
     assert not coming_file(machine.file).exists()
     assert load_identity(machine.file).public_key == machine.identity.public_key
+
+
+def test_who_is_not_the_office_does_not_confirm_a_key(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+):
+    # Something between answers twice: that the signature is wrong, then whatever it likes.
+    before, coming = machine.identity.public_key, machine.identity.prepare()
+    refusal = Refusal("signature", "not the key", "", machine.desk.clock.ms)
+    with monkeypatch.context() as between:
+        answers = iter([(401, {}, msgspec.json.encode(refusal))])
+        rubbish = (200, {}, b'{"till_id":"another","epoch":1}')
+        between.setattr(Office, "_once", lambda *_: next(answers, rubbish))
+        with pytest.raises(OfficeUnreachable):
+            machine.asks()
+    assert (machine.identity.public_key, machine.identity.coming) == (before, coming)
+    machine.start()
+    machine.asks()
+    rotate(machine.office, machine.identity)
+    assert machine.identity.public_key == office_key(machine.desk) != before
 
 
 @pytest.mark.usefixtures("lost_answers")
