@@ -10,12 +10,24 @@ WIDTH_MAX = 16
 
 def counted(values: Array) -> list[tuple[int, int]]:
     """Number and how often, ascending, as pairs."""
-    most = values.max(initial=0)
-    is_dense = most < COUNTED_MAX and most <= WIDTH_MAX * len(values)
-    if is_dense and values.min(initial=0) >= 0:
+    if _is_dense(values):
         every = np.bincount(values)
         found = np.flatnonzero(every)
         counts = every[found]
     else:
         found, counts = np.unique(values, return_counts=True)
     return list(zip(found.tolist(), counts.tolist(), strict=True))
+
+
+def placed(values: Array) -> tuple[Array, Array]:
+    """The numbers that occur, ascending, and of each value which of them it is."""
+    if not _is_dense(values):
+        return np.unique(values, return_inverse=True)
+    occurs = np.bincount(values) > 0
+    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[values]
+
+
+def _is_dense(values: Array) -> bool:
+    most = values.max(initial=0)
+    within = most < COUNTED_MAX and most <= WIDTH_MAX * len(values)
+    return bool(within and values.min(initial=0) >= 0)

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from sync_server.history.arrays import Array, np
-from sync_server.history.counted import COUNTED_MAX, counted
+from sync_server.history.counted import COUNTED_MAX, counted, placed
 from sync_server.history.looking import Look
 from sync_server.history.view import RunAll, View
 from sync_server.journeys.checkout import Tills, TillTally
@@ -29,10 +29,12 @@ class _Sales(NamedTuple):
     """Of `_SUMMED`."""
     hows: Array
     """How many by how they were linked."""
+    tills: Array
+    """Those that made them: store and till as one number, ascending."""
+    place: Array
+    """Of each sale which of `tills` made it."""
     of_tills: dict[str, Array]
-    """Of `_OF_TILLS`, by till."""
-    till: Array
-    """Of each sale: its store and till, as one number."""
+    """Of `_OF_TILLS`, of each of `tills`."""
     tenths: Array
 
 
@@ -54,17 +56,15 @@ def count_sales(
     found = list(chain(*run_all([lambda lot=lot: _sales(lot) for lot in lots])))
     if not found:
         return tally, {}
-    till = np.concatenate([one.till for one in found])
-    took = np.concatenate([one.tenths for one in found])
     tally.persons = sum(one.persons for one in found)
-    tally.sales = tally.linked_sales = len(till)
+    tally.sales = tally.linked_sales = sum(len(one.place) for one in found)
     tally.turnover_cents = tally.linked_turnover_cents = sum(one.cents for one in found)
     tally.lines, tally.failed_scans, tally.voided_lines = (
         sum(one.sums[name] for one in found) for name in _SUMMED
     )
     counts: Any = sum(one.hows for one in found)
     tally.linked_how = {str(names.hows.names[code]): int(counts[code]) for code in _codes(counts)}
-    tills = _tills(look, till, took, found)
+    tills = _tills(look, found)
     for one in tills.values():
         for tenths, count in one.tenths.items():
             tally.duration_tenths[tenths] = tally.duration_tenths.get(tenths, 0) + count
@@ -82,35 +82,42 @@ def _sales(look: Look) -> list[_Sales]:
         of = {name: part.columns[name][rows] for name in _SUMMED}
         till = part.columns["store"][rows].astype(np.int64) * len(names.tills)
         till += part.columns["till"][rows]
-        width = len(names.stores) * len(names.tills)
+        tills, place = placed(till)
         found.append(
             _Sales(
                 _distinct(part.person[rows]),
                 int(part.columns["amount_cents"][rows].sum()),
                 {name: int(of[name].sum(dtype=np.int64)) for name in _SUMMED},
                 np.bincount(part.columns["how"][rows], minlength=len(names.hows)),
-                {name: np.bincount(till, of[name], width) for name in _OF_TILLS},
-                till,
+                tills,
+                place,
+                {name: np.bincount(place, of[name], len(tills)) for name in _OF_TILLS},
                 part.columns["tenths"][rows],
             )
         )
     return found
 
 
-def _tills(look: Look, till: Array, took: Array, found: Sequence[_Sales]) -> Tills:
+def _tills(look: Look, found: Sequence[_Sales]) -> Tills:
     names = look.vocabulary
-    sold = np.bincount(till)  # counted, and not put in order: they are few, and the sales many
-    keys = np.flatnonzero(sold)
-    place = (np.cumsum(sold > 0) - 1)[till]
-    numbers: dict[str, Any] = {name: sum(one.of_tills[name] for one in found) for name in _OF_TILLS}
+    keys, where = placed(np.concatenate([one.tills for one in found]))
+    ends = np.cumsum([len(one.tills) for one in found])[:-1]
+    # of each part, which of all tills each of its own is
+    parts = list(zip(found, np.split(where, ends), strict=True))
+    place = np.concatenate([own[one.place] for one, own in parts])
+    sold = np.bincount(place, minlength=len(keys))
+    numbers = {
+        name: np.bincount(where, np.concatenate([one.of_tills[name] for one in found]), len(keys))
+        for name in _OF_TILLS
+    }
+    tenths = _by_place(place, np.concatenate([one.tenths for one in found]), len(keys))
     tills: Tills = {}
-    tenths = _by_place(place, took, len(keys))
     for number, code in enumerate(_listed(keys)):
         store, of_store = divmod(code, len(names.tills))
         tills[str(names.stores.names[store]), str(names.tills.names[of_store])] = TillTally(
-            sales=int(sold[code]),
-            failed_scans=int(numbers["failed_scans"][code]),
-            voided_lines=int(numbers["voided_lines"][code]),
+            sales=int(sold[number]),
+            failed_scans=int(numbers["failed_scans"][number]),
+            voided_lines=int(numbers["voided_lines"][number]),
             tenths=tenths[number],
         )
     return tills

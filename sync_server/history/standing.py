@@ -250,18 +250,16 @@ class StandingTallies(_Shelf[Any]):
             for since, some in behind.items():
                 delta = deltas.between(since, number) if 0 <= since < number else None
                 if delta is not None:
-                    _bring_forward({standing: of[standing] for standing in some}, delta)
+                    _bring_forward({standing: of[standing] for standing in some}, delta, number)
                 elif since != number:
                     missing += some
             if missing:
                 # In one pass: what takes the time is to go through the rows.
                 found = view.tallies(lambda: [of[one].make() for one in missing], run_all)
                 for standing, tally in zip(missing, found, strict=True):
-                    _keep(standing, bought_in(tally) if of[standing].only_buyers else tally)
+                    _keep(standing, of[standing], _counted(of[standing], tally), number)
             told: list[Any] = []
             for standing, one in zip(standings, asked, strict=True):
-                standing.number, standing.whose = number, one.whose
-                standing.bytes += one.whose.size
                 kept: Any = standing.kept
                 told.append(kept if one.only_buyers else _copy(kept, one.make()))
             return told
@@ -277,18 +275,22 @@ class StandingTallies(_Shelf[Any]):
     ) -> None:
         delta = standing.change(one.whose, number, view, deltas)
         if delta is not None:
-            _bring_forward({standing: one}, delta)
+            _bring_forward({standing: one}, delta, number)
             return
         only = one.whose.numbers
         found = view.tallies(lambda: [one.make()], run_all, only=only)
-        _keep(standing, bought_in(found[0]) if one.only_buyers else found[0])
+        _keep(standing, one, _counted(one, found[0]), number)
 
 
-def _bring_forward(of: dict[_Standing[Any], Asked], delta: Delta) -> None:
+def _counted(one: Asked, tally: Tally) -> Any:
+    return bought_in(tally) if one.only_buyers else tally
+
+
+def _bring_forward(of: dict[_Standing[Any], Asked], delta: Delta, number: int) -> None:
     """Those of `of` ask about the same persons, and so do what they counted."""
     if not len(delta.before) and not len(delta.after):
-        for standing in of:
-            _keep(standing, standing.kept)
+        for standing, one in of.items():
+            _keep(standing, one, standing.kept, number)
         return
     (before, after), *_ = ((standing.whose, one.whose) for standing, one in of.items())
     kept: list[Any] = [standing.kept for standing in of]
@@ -305,15 +307,15 @@ def _bring_forward(of: dict[_Standing[Any], Asked], delta: Delta) -> None:
             given.append(tally)
     _add(given, delta.after, after)
     for (standing, one), was, away, now in zip(of.items(), kept, taken, given, strict=True):
-        if one.only_buyers:
-            _keep(standing, replaced(was, bought_in(away), bought_in(now)))
-        else:
-            _keep(standing, now)
+        whole = replaced(was, bought_in(away), bought_in(now)) if one.only_buyers else now
+        _keep(standing, one, whole, number)
 
 
-def _keep(standing: _Standing[Any], kept: Any) -> None:
-    standing.kept = kept
-    standing.bytes = size_of(kept) if isinstance(kept, Bought) else kept.size()
+def _keep(standing: _Standing[Any], one: Asked, kept: Any, number: int) -> None:
+    """What was counted, of whom and up to where: together, for what comes next may fail."""
+    standing.kept, standing.number, standing.whose = kept, number, one.whose
+    counts = size_of(kept) if isinstance(kept, Bought) else kept.size()
+    standing.bytes = counts + one.whose.size
 
 
 class StandingCounts(_Shelf[Counts]):

@@ -9,10 +9,11 @@ import json
 import logging
 import pickle
 import platform
+import shutil
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
-from importlib.resources import files
+from importlib.resources import as_file, files
 from os import environ
 from pathlib import Path
 
@@ -42,9 +43,12 @@ def undisturbed() -> Generator[None]:
 
 
 def _keep_tables(folder: Path) -> None:
-    try:
-        tables = json.loads(files("escpos").joinpath("capabilities.json").read_bytes())
-    except ValueError:
-        return  # YAML after all: it reads it itself
-    name = f"{platform.python_version()}.capabilities.pickle"
-    folder.joinpath(name).write_bytes(pickle.dumps(tables))
+    with as_file(files("escpos").joinpath("capabilities.json")) as source:
+        try:
+            tables = json.loads(source.read_bytes())
+        except ValueError:
+            return  # YAML after all: it reads it itself
+        kept = folder / f"{platform.python_version()}.capabilities.pickle"
+        kept.write_bytes(pickle.dumps(tables))
+        # Taken unless it is older; and a till's clock may be from before it was installed.
+        shutil.copystat(source, kept)

@@ -812,6 +812,24 @@ def test_who_comes_among_those_that_are_asked_about_or_leaves_them_is_added_or_t
     assert found == here.pulled(None, **asked)
 
 
+def test_a_question_that_failed_half_way_changes_no_later_answer(
+    here: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    here.put(*(moment(number, number % 7, number) for number in range(1, 60)))
+    four_weeks: dict[str, Any] = {"first": date(2022, 1, 10), "end": date(2022, 2, 7)}
+    here.require_same(**four_weeks)
+    here.put(moment(200, 1, 20))
+    with monkeypatch.context() as patched:
+        patched.setattr(View, "tallies", failing)
+        with pytest.raises(MemoryError):
+            # the four weeks before these are brought forward, these are to be counted anew
+            here.pulled(here.history, first=date(2022, 2, 7), end=date(2022, 3, 7))
+    here.require_same(**four_weeks)
+
+
 def test_many_tills_of_many_stores_are_told_apart_for_a_campaigns_persons(here: Office) -> None:
     here.put(moment(1, 1, 1, "web_visit", campaign="thanks"))
     here.put(
